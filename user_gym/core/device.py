@@ -1,0 +1,131 @@
+"""Devices as protocols: the arm, the eyes, the human; and the cell they form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from user_gym.core.arrays import F32, Bool
+from user_gym.core.spec import CameraSpec, RobotSpec
+from user_gym.core.task import Start
+from user_gym.core.tick import Command, Frame, RobotState, Scene
+
+
+@runtime_checkable
+class Robot(Protocol):
+    """One arm. `exchange` is the only hot method, and time belongs to the robot.
+
+    Constructors do no I/O. `connect` and `close` may each be called twice.
+    """
+
+    spec: RobotSpec
+
+    def connect(self) -> None:
+        """Open what is needed to move. Raises RobotFault, MissingExtra."""
+        ...
+
+    def reset(self, start: Start) -> RobotState:
+        """Go to the start of an episode; its clock starts at 0. Raises Unreachable, RobotFault."""
+        ...
+
+    def exchange(self, command: Command) -> RobotState:
+        """Order, then return the state one control period later on the robot's own clock. Raises RobotFault."""
+        ...
+
+    def close(self) -> None:
+        """Stop and let go."""
+        ...
+
+
+@runtime_checkable
+class RobotBatch(Protocol):
+    """n equal arms stepped together; every array has a leading n."""
+
+    spec: RobotSpec
+    count: int
+
+    def connect(self) -> None:
+        """As `Robot.connect`."""
+        ...
+
+    def reset(self, mask: Bool, starts: Start) -> RobotState:
+        """Restart the arms of mask (n,); `starts` has n rows, the others are ignored. Returns all n states."""
+        ...
+
+    def exchange(self, commands: Command, mask: Bool | None = None) -> RobotState:
+        """Order all arms, or those of mask; returns all n states."""
+        ...
+
+    def close(self) -> None:
+        """As `Robot.close`."""
+        ...
+
+
+@runtime_checkable
+class SceneSource(Protocol):
+    """Tells where objects are: simulator truth, a camera's estimate, or what a human taught."""
+
+    def observe(self) -> Scene:
+        """The newest scene."""
+        ...
+
+
+@runtime_checkable
+class Camera(Protocol):
+    """Latest value: a new frame overwrites the old one."""
+
+    spec: CameraSpec
+
+    def connect(self) -> None:
+        """Open the device. Raises MissingSystem, MissingExtra."""
+        ...
+
+    def read(self) -> Frame:
+        """The newest frame."""
+        ...
+
+    def close(self) -> None:
+        """Release the device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A robot with the things around it, as a backend builds it. `robot` is a RobotBatch in a vector environment."""
+
+    robot: Any  # Robot or RobotBatch
+    scene: SceneSource
+    cameras: Mapping[str, Camera]
+    view: Camera | None = None  # a larger picture for people
+
+
+class TeleopOrder(NamedTuple):
+    """What a human wants now."""
+
+    action: F32  # (action,) in [-1, 1]
+    active: bool  # the human has taken over
+    success: bool | None = None  # the human's verdict, if given
+    terminate: bool = False
+    rerecord: bool = False
+
+
+@runtime_checkable
+class Teleop(Protocol):
+    """A device, or a scripted human, that can take over."""
+
+    def connect(self) -> None:
+        """Open the device."""
+        ...
+
+    def reset(self) -> None:
+        """A new episode begins."""
+        ...
+
+    def read(self, state: RobotState) -> TeleopOrder:
+        """The newest order; never blocks."""
+        ...
+
+    def close(self) -> None:
+        """Release the device."""
+        ...

@@ -1,0 +1,151 @@
+"""Policies, agents, experience and where it is kept. Arrays are numpy: no learning library is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from user_gym.core.arrays import F32, F64, I64, Bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActionChunk:
+    """Actions for the next h periods, from one inference."""
+
+    actions: F32  # (h, action) in [-1, 1]
+    version: int  # of the weights that made it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """A policy's parameters at one version. The arrays are the receiver's own or immutable by agreement."""
+
+    version: int
+    arrays: Mapping[str, NDArray[Any]]
+    spec_hash: str
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Turns observations into actions. Owned by one thread."""
+
+    spec_hash: str  # names, shapes and dtypes of the weights it accepts
+    version: int  # of the weights it acts with; -1 before the first load
+
+    def act(self, obs: Mapping[str, NDArray[Any]], deterministic: bool = False) -> ActionChunk:
+        """Actions for one observation (no batch axis)."""
+        ...
+
+    def load(self, weights: Weights) -> None:
+        """Swap to these weights, between two steps. Raises BadOption if spec_hash differs; then the old ones stay."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Transitions drawn from a Storage. Truncated steps bootstrap from next_obs, terminated ones do not."""
+
+    obs: Mapping[str, NDArray[Any]]  # each (n, ...)
+    action: F32  # (n, action) the action really executed
+    reward: F32  # (n,)
+    next_obs: Mapping[str, NDArray[Any]]  # each (n, ...)
+    terminated: Bool  # (n,)
+    truncated: Bool  # (n,)
+    policy_version: I64  # (n,)
+    is_intervention: Bool  # (n,)
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """Learns. Owned by the learner's thread."""
+
+    policy: Policy
+
+    def update(self, batch: Batch) -> Mapping[str, float]:
+        """One optimiser step; returns metrics."""
+        ...
+
+    def weights(self) -> Mapping[str, NDArray[Any]]:
+        """The policy's parameters now, as arrays that later updates may overwrite."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write everything needed to go on exactly."""
+        ...
+
+    def restore(self, path: Path) -> None:
+        """Go on from what `save` wrote. Raises WrongRun."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Columns of T consecutive steps of one episode.
+
+    Observation columns have T + 1 rows (the last is the observation after the last step), the others T.
+    """
+
+    source: str  # who collected it: a collector's name, unique in a run
+    episode: int
+    sequence: int  # 0, 1, ... within the episode
+    robot: str
+    task: str
+    kind: str  # "policy" | "demo"
+    obs: Mapping[str, NDArray[Any]]  # each (T + 1, ...)
+    action: F32  # (T, action) really executed, after clamp and override
+    reward: F32  # (T,)
+    terminated: Bool  # (T,)
+    truncated: Bool  # (T,)
+    success: Bool  # (T,)
+    policy_version: I64  # (T,) -1: no policy acted
+    is_intervention: Bool  # (T,)
+    reward_source: Sequence[str]  # (T,)
+    time: F64  # (T,) s, robot's clock, increasing within the chunk
+    wall_time: float  # s since the epoch, of the chunk's first step
+    clock: str = "sim"  # which clock `time` is on
+    clock_offset: float = 0.0  # s, estimate of wall - clock
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+
+class Acknowledgement(NamedTuple):
+    """What a Storage promises: these steps will be sampled, and will not be stored twice."""
+
+    first: int  # index of the chunk's first transition
+    count: int
+    repeated: bool  # True: this chunk had been stored before; nothing was added
+
+
+@runtime_checkable
+class Storage(Protocol):
+    """Keeps experience. Thread-safe."""
+
+    def append(self, chunk: Chunk) -> Acknowledgement:
+        """Store a chunk. Idempotent by (source, episode, sequence). Raises BadChunk, Closed."""
+        ...
+
+    def sample(self, n: int, rng: np.random.Generator) -> Batch:
+        """n transitions, uniform over those stored now, with replacement. Raises BadOption when empty."""
+        ...
+
+    def view(self, where: str) -> Storage:
+        """The transitions of the chunks that an SQL condition selects; grows as chunks arrive. Read-only."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of transitions."""
+        ...
+
+    def stats(self) -> Mapping[str, float]:
+        """Counts and bytes of what is stored now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of memory and files."""
+        ...

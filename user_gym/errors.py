@@ -1,0 +1,86 @@
+"""One error tree. Every deliberate error of user_gym is a `UserGymError`, and each also inherits the
+standard class that a caller would expect.
+
+    UserGymError
+    +-- UnknownName        KeyError       a robot, task, backend, view column ... that nobody registered
+    +-- BadOption          ValueError     an option, shape or number outside what is allowed
+    +-- BadAction          ValueError     an action of the wrong shape, or with NaN or infinity in it
+    +-- BadChunk           ValueError     columns of experience that do not fit together
+    +-- WrongRun           ValueError     a run folder that belongs to another configuration
+    +-- NotReset           RuntimeError   step before reset
+    +-- Closed             RuntimeError   use after close
+    +-- MissingExtra       ImportError    an optional part of user_gym is not installed
+    +-- MissingSystem      RuntimeError   a system package (EGL, a display) is not installed
+    +-- Unreachable        RuntimeError   no pose of the arm reaches what was asked
+    +-- RobotFault         RuntimeError   the robot itself refused or stopped
+
+A message names the thing, the value, what is allowed and the cure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserGymError(Exception):
+    """Root of the tree."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of its message
+        return str(self.args[0]) if self.args else ""
+
+
+class UnknownName(UserGymError, KeyError):
+    """A name that is not registered."""
+
+    def __init__(self, kind: str, name: object, known: Iterable[str], cure: str = "") -> None:
+        known = sorted(known)
+        close = get_close_matches(str(name), known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}{hint}{'; ' if cure else ''}{cure}")
+
+
+class BadOption(UserGymError, ValueError):
+    """An option with a value that is not allowed."""
+
+    def __init__(self, name: str, value: object, allowed: str, cure: str = "") -> None:
+        super().__init__(f"bad {name} {value!r}; allowed: {allowed}{'; ' if cure else ''}{cure}")
+
+
+class BadAction(UserGymError, ValueError):
+    """An action that no robot may be given."""
+
+
+class BadChunk(UserGymError, ValueError):
+    """Columns of experience that do not fit together."""
+
+
+class WrongRun(UserGymError, ValueError):
+    """A run folder that was made with another configuration."""
+
+
+class NotReset(UserGymError, RuntimeError):
+    """`step` or `render` was called before `reset`."""
+
+
+class Closed(UserGymError, RuntimeError):
+    """Something was used after it was closed."""
+
+
+class MissingExtra(UserGymError, ImportError):
+    """An optional part is not installed."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module!r} is not installed; it comes with the extra {extra!r}: pip install 'user-gym[{extra}]'")
+
+
+class MissingSystem(UserGymError, RuntimeError):
+    """A system package is missing; the message names the packages."""
+
+
+class Unreachable(UserGymError, RuntimeError):
+    """No joint position of the arm gives the pose that was asked for."""
+
+
+class RobotFault(UserGymError, RuntimeError):
+    """The robot refused an order or stopped by itself."""
