@@ -12,12 +12,12 @@ while the tool is turned by less than 180 degrees from tool-down. `robots.pose` 
 from __future__ import annotations
 
 from user_gym.core.arrays import (
-    Bool,
     F32,
     F64,
     I64,
-    Obs,
     U8,
+    Bool,
+    Obs,
 )
 from user_gym.core.device import (
     Camera,
@@ -69,6 +69,10 @@ from user_gym.core.tick import (
 )
 
 __all__ = [
+    "F32",
+    "F64",
+    "I64",
+    "U8",
     "Acknowledgement",
     "ActionChunk",
     "Agent",
@@ -83,12 +87,9 @@ __all__ = [
     "Compliance",
     "Damping",
     "Device",
-    "F32",
-    "F64",
     "ForceEstimate",
     "Frame",
     "Gripper",
-    "I64",
     "Inventory",
     "Judgement",
     "Lease",
@@ -108,7 +109,6 @@ __all__ = [
     "Task",
     "Teleop",
     "TeleopOrder",
-    "U8",
     "Weights",
     "Workspace",
 ]
