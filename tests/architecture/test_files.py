@@ -15,3 +15,10 @@ def test_a_module_is_short_and_begins_with_a_docstring(path: Path) -> None:
     text = (ROOT / path).read_text()
     assert text.count("\n") <= LIMIT
     assert ast.get_docstring(ast.parse(text))
+
+
+def test_every_folder_has_its_line_in_the_architecture() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    folders = {f"user_gym/{path.parent.name}/" for path in (ROOT / "user_gym").glob("*/*.py")}
+    folders |= {f"{name}/" for name in ("baselines", "benchmarks", "docs", "tests", "typings")}
+    assert not [folder for folder in sorted(folders) if f"`{folder}`" not in text]
