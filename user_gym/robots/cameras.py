@@ -1,0 +1,23 @@
+"""Two standard cameras for an arm of table size: one on the wrist, one beside the table. Positions only, no pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from user_gym.core import F64, CameraSpec
+from user_gym.robots import pose
+
+
+def standard(work_point: F64) -> tuple[CameraSpec, ...]:
+    """Cameras "wrist" and "side" for an arm that works around `work_point` (3,) m in its base frame.
+
+    The wrist camera sits off the tool's x, where no finger moves, behind the finger tips, and sees fingers, held object
+    and the work from the side. The other looks from the front left and above.
+    """
+    wrist = pose.look_at(eye=(0.075, 0.0, -0.12), target=(0.0, 0.0, 0.03), up=(0.0, 0.0, -1.0))
+    target = np.asarray(work_point, float) + (0.0, 0.0, 0.05)
+    side = pose.look_at(eye=target + (0.33, 0.31, 0.31), target=target)
+    return (
+        CameraSpec("wrist", "tool", wrist, fovy=np.deg2rad(65.0)),
+        CameraSpec("side", "base", side, fovy=np.deg2rad(45.0)),
+    )
