@@ -1,0 +1,32 @@
+"""From experience to weights and back. It begins with a `gymnasium.Env` and knows no robot, task or simulator."""
+
+from __future__ import annotations
+
+from user_gym.system.broadcast import Broadcaster
+from user_gym.system.buffer import Buffer
+from user_gym.system.channel import Channel, ChannelStats
+from user_gym.system.chunk import ChunkBuilder, check
+from user_gym.system.collector import Collector
+from user_gym.system.learner import Learner, Sampler
+from user_gym.system.mixture import Mixture
+from user_gym.system.ratelimit import LimiterState, SamplesPerInsert
+from user_gym.system.train import Counters, Progress, TrainResult, train
+
+__all__ = [
+    "Broadcaster",
+    "Buffer",
+    "Channel",
+    "ChannelStats",
+    "ChunkBuilder",
+    "Collector",
+    "Counters",
+    "Learner",
+    "LimiterState",
+    "Mixture",
+    "Progress",
+    "Sampler",
+    "SamplesPerInsert",
+    "TrainResult",
+    "check",
+    "train",
+]

@@ -1,0 +1,86 @@
+"""History between two threads: a bounded queue that loses nothing and makes the faster side wait. It knows no chunks."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from threading import Condition
+from typing import Generic, NamedTuple, TypeVar
+
+from user_gym.errors import BadOption, Closed
+
+Item = TypeVar("Item")
+
+
+class ChannelStats(NamedTuple):
+    """What a channel has seen so far."""
+
+    depth: int  # items queued now
+    passed: int  # items taken out
+    put_waited: float  # s that putters waited, all together
+    get_waited: float  # s that getters waited
+
+
+class Channel(Generic[Item]):
+    """Bounded first-in first-out queue with back-pressure. Thread-safe; `close` may come from either end at any moment.
+
+    After `close`, putters get Closed at once, also those that wait; getters still get what is queued, then Closed.
+
+    Args:
+        capacity: most items queued.
+        clock: s, monotonic; measures waits and deadlines.
+    """
+
+    def __init__(self, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
+        if capacity < 1:
+            raise BadOption("capacity", capacity, "1 or more")
+        self._capacity, self._clock = capacity, clock
+        self._items: deque[Item] = deque()
+        self._changed = Condition()
+        self._closed = False
+        self._passed = 0
+        self._put_waited = self._get_waited = 0.0
+
+    def put(self, item: Item, timeout: float | None = None) -> None:
+        """Queue an item, waiting for room. Raises Closed, or TimeoutError after `timeout` s; then it is not queued."""
+        with self._changed:
+            self._put_waited += self._wait(lambda: self._closed or len(self._items) < self._capacity, timeout, "room")
+            if self._closed:
+                raise Closed("the channel is closed; nothing more can be put")
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def get(self, timeout: float | None = None) -> Item:
+        """The oldest item, waiting for one. Raises TimeoutError after `timeout` s, or Closed when drained."""
+        with self._changed:
+            self._get_waited += self._wait(lambda: self._closed or bool(self._items), timeout, "an item")
+            if not self._items:
+                raise Closed("the channel is closed and drained")
+            item = self._items.popleft()
+            self._passed += 1
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        """Let nothing more in. May be called twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def stats(self) -> ChannelStats:
+        """Depth and waits now."""
+        with self._changed:
+            return ChannelStats(len(self._items), self._passed, self._put_waited, self._get_waited)
+
+    def _wait(self, ready: Callable[[], bool], timeout: float | None, what: str) -> float:
+        """Wait with the lock held; returns the seconds waited."""
+        if ready():
+            return 0.0
+        began = self._clock()
+        while not ready():
+            left = None if timeout is None else began + timeout - self._clock()
+            if left is not None and left <= 0:
+                raise TimeoutError(f"waited {timeout} s for {what}")
+            self._changed.wait(left)
+        return self._clock() - began

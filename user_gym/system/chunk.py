@@ -1,0 +1,216 @@
+"""Steps of one episode become `core.Chunk` records. This knows neither environment nor storage, only what a step returns."""
+
+from __future__ import annotations
+
+import time as _time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from user_gym.core import Chunk
+from user_gym.errors import BadChunk, BadOption, NotReset
+
+_FIRST_ROWS = 64
+_KINDS = ("policy", "demo")
+_STEP_COLUMNS = {
+    "reward": np.float32,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "success": np.bool_,
+    "policy_version": np.int64,
+    "is_intervention": np.bool_,
+    "time": np.float64,
+}
+
+
+class ChunkBuilder:
+    """Collects the steps of one episode after another in preallocated columns.
+
+    A chunk is complete at the end of an episode, and before it would span more than `max_seconds` of robot time. The last
+    observation of a chunk is the first of the next one. A chunk owns its arrays: the builder never writes them again.
+
+    Args:
+        source: who collects; unique in a run.
+        robot: name as in gym.make.
+        task: name of the task.
+        kind: "policy" or "demo".
+        max_seconds: longest robot time in one chunk, s.
+        period: s of robot time per step, used where info has no "time".
+        clock: which clock info["time"] is on.
+        wall_clock: s since the epoch.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        robot: str,
+        task: str,
+        kind: str = "policy",
+        max_seconds: float = 1.0,
+        period: float = 0.1,
+        clock: str = "sim",
+        wall_clock: Callable[[], float] = _time.time,
+    ) -> None:
+        if kind not in _KINDS:
+            raise BadOption("kind", kind, " or ".join(_KINDS))
+        if not max_seconds > 0:
+            raise BadOption("max_seconds", max_seconds, "s > 0")
+        if not period > 0:
+            raise BadOption("period", period, "s > 0")
+        self._names = {"source": source, "robot": robot, "task": task, "kind": kind, "clock": clock}
+        self._max_seconds, self._period, self._wall_clock = max_seconds, period, wall_clock
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._obs: dict[str, NDArray[Any]] = {}
+        self._sources: list[str] = []
+        self._running = False
+
+    def start(self, obs: Mapping[str, NDArray[Any]], episode: int, time: float = 0.0) -> None:
+        """Begin an episode with its first observation, at `time` s on the robot's clock. Steps not yet emitted are dropped."""
+        self._episode, self._sequence, self._rows = episode, 0, 0
+        self._sources = []
+        self._now = self._chunk_began = time
+        columns: dict[str, NDArray[Any]] = {}
+        for name, value in obs.items():
+            value = np.asarray(value)
+            old = self._obs.get(name)
+            fits = old is not None and old.shape[1:] == value.shape and old.dtype == value.dtype
+            columns[name] = old if old is not None and fits else np.empty((_FIRST_ROWS + 1, *value.shape), value.dtype)
+            columns[name][0] = value
+        self._obs = columns
+        self._running = True
+
+    def add(
+        self,
+        action: NDArray[Any],
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        info: Mapping[str, Any],
+        obs: Mapping[str, NDArray[Any]],
+        version: int,
+    ) -> Chunk | None:
+        """One step: `obs` is what it led to. Returns a chunk when one is complete. Raises NotReset, BadChunk.
+
+        Of `info` these keys are read, all optional: "executed_action" (stored in place of `action`), "is_success",
+        "is_intervention", "reward_source" ("rule"), and "time" (s, robot's clock).
+        """
+        if not self._running:
+            raise NotReset("ChunkBuilder.add before start; call start with the observation of env.reset")
+        action = np.asarray(info.get("executed_action", action), np.float32)
+        if self._rows == 0:
+            self._wall = self._wall_clock()
+        self._make_room(action)
+        row, before = self._rows, self._now
+        self._now = float(info.get("time", before + self._period))
+        columns = self._columns
+        columns["action"][row] = action
+        columns["reward"][row] = reward
+        columns["terminated"][row] = terminated
+        columns["truncated"][row] = truncated
+        columns["success"][row] = bool(info.get("is_success", False))
+        columns["is_intervention"][row] = bool(info.get("is_intervention", False))
+        columns["policy_version"][row] = version
+        columns["time"][row] = self._now
+        self._sources.append(str(info.get("reward_source", "rule")))
+        self._write_obs(row + 1, obs)
+        self._rows += 1
+        # One more step as long as the last would leave the chunk's span; the slack absorbs rounding of summed periods.
+        full = self._now - self._chunk_began + (self._now - before) > self._max_seconds * (1 + 1e-9)
+        if not (terminated or truncated or full):
+            return None
+        chunk = self._emit()
+        self._running = not (terminated or truncated)
+        return chunk
+
+    def flush(self) -> Chunk | None:
+        """Emit the steps collected so far, as when collection stops inside an episode; None if there are none."""
+        return self._emit() if self._running and self._rows else None
+
+    def _make_room(self, action: NDArray[Any]) -> None:
+        if not self._columns or self._columns["action"].shape[1:] != action.shape:
+            if action.ndim != 1 or self._rows:
+                raise BadChunk(f"action has shape {action.shape}; allowed: (action,), the same for all steps of a chunk")
+            self._columns = {name: np.empty(_FIRST_ROWS, dtype) for name, dtype in _STEP_COLUMNS.items()}
+            self._columns["action"] = np.empty((_FIRST_ROWS, *action.shape), np.float32)
+        room = len(self._columns["reward"])
+        if self._rows == room:
+            self._columns = {name: _longer(column, 2 * room) for name, column in self._columns.items()}
+        for name, column in self._obs.items():
+            if self._rows + 1 == len(column):
+                self._obs[name] = _longer(column, 2 * self._rows + 1)
+
+    def _write_obs(self, row: int, obs: Mapping[str, NDArray[Any]]) -> None:
+        if obs.keys() != self._obs.keys():
+            raise BadChunk(f"observation has keys {sorted(obs)}; the episode began with {sorted(self._obs)}")
+        for name, column in self._obs.items():
+            value = np.asarray(obs[name])
+            if value.shape != column.shape[1:] or value.dtype != column.dtype:
+                began = f"{column.dtype}{column.shape[1:]}"
+                raise BadChunk(f"observation {name!r} is {value.dtype}{value.shape}; the episode began with {began}")
+            column[row] = value
+
+    def _emit(self) -> Chunk:
+        n, columns = self._rows, self._columns
+        chunk = Chunk(
+            **self._names,
+            episode=self._episode,
+            sequence=self._sequence,
+            obs={name: column[: n + 1].copy() for name, column in self._obs.items()},
+            action=columns["action"][:n].copy(),
+            **{name: columns[name][:n].copy() for name in _STEP_COLUMNS},
+            reward_source=tuple(self._sources),
+            wall_time=self._wall,
+            clock_offset=0.0,
+        )
+        for column in self._obs.values():
+            column[0] = column[n]
+        self._sources, self._rows = [], 0
+        self._sequence += 1
+        self._chunk_began = self._now
+        return chunk
+
+
+def _longer(column: NDArray[Any], rows: int) -> NDArray[Any]:
+    longer = np.empty((rows, *column.shape[1:]), column.dtype)
+    longer[: len(column)] = column
+    return longer
+
+
+def check(chunk: Chunk) -> None:
+    """Raise BadChunk, naming the column, unless the columns of a chunk fit together."""
+    where = f"chunk {chunk.sequence} of episode {chunk.episode} from {chunk.source!r}"
+    steps = len(chunk.reward)
+    if steps == 0:
+        raise BadChunk(f"{where} has no steps; allowed: 1 or more")
+    if chunk.kind not in _KINDS:
+        raise BadChunk(f"{where} has kind {chunk.kind!r}; allowed: {' or '.join(_KINDS)}")
+    if chunk.episode < 0 or chunk.sequence < 0:
+        raise BadChunk(f"{where} has a negative number; episodes and sequences count from 0")
+    if not chunk.obs:
+        raise BadChunk(f"{where} has no observation column; allowed: 1 or more")
+    for name, column in chunk.obs.items():
+        if len(column) != steps + 1:
+            raise BadChunk(f"{where}: observation {name!r} has {len(column)} rows; {steps} steps need {steps + 1}")
+    if chunk.action.dtype != np.float32 or chunk.action.ndim != 2:
+        raise BadChunk(f"{where}: action is {chunk.action.dtype}{chunk.action.shape}; allowed: float32 (steps, action)")
+    for name, dtype in _STEP_COLUMNS.items():
+        column = getattr(chunk, name)
+        if column.dtype != dtype or column.ndim != 1:
+            raise BadChunk(f"{where}: {name} is {column.dtype}{column.shape}; allowed: {np.dtype(dtype)} (steps,)")
+    for name in ("action", *_STEP_COLUMNS, "reward_source"):
+        if len(getattr(chunk, name)) != steps:
+            raise BadChunk(f"{where}: {name} has {len(getattr(chunk, name))} rows; reward has {steps}")
+    for name in ("action", "reward", "time"):
+        finite = np.isfinite(getattr(chunk, name))
+        if not finite.all():
+            raise BadChunk(f"{where}: {name} is not finite in row {int(np.argwhere(~finite)[0][0])}")
+    if steps > 1 and not (np.diff(chunk.time) > 0).all():
+        row = int(np.argmax(np.diff(chunk.time) <= 0)) + 1
+        raise BadChunk(f"{where}: time does not increase at row {row}: {chunk.time[row - 1]} s, then {chunk.time[row]} s")
+    over = (chunk.terminated | chunk.truncated)[:-1]
+    if over.any():
+        raise BadChunk(
+            f"{where}: the episode ends in row {int(np.argmax(over))} of {steps}; a chunk ends where its episode ends"
+        )

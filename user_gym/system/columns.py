@@ -1,0 +1,146 @@
+"""Rows of experience in growing arrays, each observation once. It knows rows and positions, no episodes, views or SQL.
+
+Row p holds the observation before a step and all that belongs to the step; the observation after it is row p + 1. The last
+row of a run of steps holds an observation only. Positions count up forever; with a capacity, row p lies at p % capacity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from user_gym.core import I64, Batch, Chunk
+from user_gym.errors import BadChunk
+
+_FIRST_ROWS = 1024
+_STEP = ("action", "reward", "terminated", "truncated", "policy_version", "is_intervention")
+
+
+class Columns:
+    """A ring of rows that grows until `capacity` (None: without end). Not thread-safe: its owner locks.
+
+    Attributes:
+        end: position after the newest row.
+    """
+
+    def __init__(self, capacity: int | None = None) -> None:
+        self._capacity = capacity
+        self._rows = 0
+        self._obs: dict[str, NDArray[Any]] = {}
+        self._step: dict[str, NDArray[Any]] = {}
+        self.end = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, filled or not."""
+        return sum(column.nbytes for column in (*self._obs.values(), *self._step.values()))
+
+    def check(self, chunk: Chunk) -> None:
+        """Raise BadChunk unless the chunk's columns are like those of the first chunk."""
+        if self._capacity is not None and len(chunk) + 1 > self._capacity:
+            raise BadChunk(f"a chunk of {len(chunk)} steps needs {len(chunk) + 1} rows; the capacity is {self._capacity}")
+        if not self._obs:
+            return
+        if chunk.obs.keys() != self._obs.keys():
+            raise BadChunk(f"observation has columns {sorted(chunk.obs)}; the first chunk had {sorted(self._obs)}")
+        pairs = [(f"observation {name!r}", chunk.obs[name], column) for name, column in self._obs.items()]
+        for name, given, column in (*pairs, ("action", chunk.action, self._step["action"])):
+            if given.shape[1:] != column.shape[1:] or given.dtype != column.dtype:
+                raise BadChunk(
+                    f"{name} has rows {given.dtype}{given.shape[1:]}; the first chunk had {column.dtype}{column.shape[1:]}"
+                )
+
+    def continues(self, chunk: Chunk) -> bool:
+        """Whether the newest row is the chunk's first observation, bit for bit."""
+        if self.end == 0:
+            return False
+        row = (self.end - 1) % self._rows
+        return all(column[row].tobytes() == chunk.obs[name][0].tobytes() for name, column in self._obs.items())
+
+    def write(self, chunk: Chunk, first: int) -> None:
+        """Write a chunk at position `first`; `end` stays until `advance`, so an interrupted write leaves no trace."""
+        steps = len(chunk)
+        self._reserve(chunk, first + steps + 1)
+        rows = np.arange(first, first + steps + 1) % self._rows
+        for name, column in self._obs.items():
+            column[rows] = chunk.obs[name]
+        for name, column in self._step.items():
+            column[rows[:-1]] = getattr(chunk, name)
+
+    def advance(self, end: int) -> None:
+        """Accept what was written before position `end`."""
+        self.end = end
+
+    def gather(self, positions: I64) -> Batch:
+        """The transitions at these positions, in fresh arrays."""
+        if self._rows == self._capacity:
+            rows, after = positions % self._rows, (positions + 1) % self._rows
+        else:
+            rows, after = positions, positions + 1  # nothing has wrapped yet
+        step = self._step
+        return Batch(
+            obs={name: column.take(rows, axis=0) for name, column in self._obs.items()},
+            next_obs={name: column.take(after, axis=0) for name, column in self._obs.items()},
+            action=step["action"].take(rows, axis=0),
+            reward=step["reward"].take(rows),
+            terminated=step["terminated"].take(rows),
+            truncated=step["truncated"].take(rows),
+            policy_version=step["policy_version"].take(rows),
+            is_intervention=step["is_intervention"].take(rows),
+        )
+
+    def clear(self) -> None:
+        """Let go of the arrays."""
+        self._obs, self._step, self._rows, self.end = {}, {}, 0, 0
+
+    def _reserve(self, chunk: Chunk, end: int) -> None:
+        # A ring that wraps has its final size, so growing never has to unroll it.
+        if end <= self._rows or self._rows == self._capacity:
+            return
+        rows = max(end, 2 * self._rows, _FIRST_ROWS)
+        rows = rows if self._capacity is None else min(rows, self._capacity)
+        obs = {name: (self._obs.get(name), column) for name, column in chunk.obs.items()}
+        step = {name: (self._step.get(name), getattr(chunk, name)) for name in _STEP}
+        self._obs = {name: _grown(old, like, rows) for name, (old, like) in obs.items()}
+        self._step = {name: _grown(old, like, rows) for name, (old, like) in step.items()}
+        self._rows = rows
+
+
+def _grown(old: NDArray[Any] | None, like: NDArray[Any], rows: int) -> NDArray[Any]:
+    new = np.empty((rows, *like.shape[1:]), like.dtype)
+    if old is not None:
+        new[: len(old)] = old
+    return new
+
+
+class Positions:
+    """Positions of transitions, ascending; grows at the end, shrinks at the front."""
+
+    __slots__ = ("_start", "_stop", "_values")
+
+    def __init__(self) -> None:
+        self._values = np.empty(_FIRST_ROWS, np.int64)
+        self._start = self._stop = 0
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def extend(self, first: int, count: int) -> None:
+        """Add first, first + 1, ... (count of them)."""
+        if self._stop + count > len(self._values):
+            live = self._values[self._start : self._stop]
+            values = np.empty(2 * (len(live) + count), np.int64)
+            values[: len(live)] = live
+            self._values, self._start, self._stop = values, 0, len(live)
+        self._values[self._stop : self._stop + count] = np.arange(first, first + count)
+        self._stop += count
+
+    def drop_before(self, position: int) -> None:
+        """Forget all below `position`."""
+        self._start += int(np.searchsorted(self._values[self._start : self._stop], position))
+
+    def draw(self, n: int, rng: np.random.Generator) -> I64:
+        """n of them, uniform with replacement."""
+        return self._values[rng.integers(self._start, self._stop, n)]

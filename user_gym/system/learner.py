@@ -1,0 +1,154 @@
+"""Drains experience into a storage, updates an agent and publishes its weights. It knows neither environment nor threads."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from threading import Event
+
+import numpy as np
+
+from user_gym.core import Agent, Batch, Chunk, Storage
+from user_gym.errors import BadOption, Closed
+from user_gym.system.broadcast import Broadcaster
+from user_gym.system.channel import Channel
+from user_gym.system.ratelimit import SamplesPerInsert
+
+Sampler = Callable[[Storage, np.random.Generator], Batch]
+
+# s; the longest that `stop`, or a full channel while no update is allowed, goes unnoticed.
+_GLANCE = 0.01
+
+
+class Scores:
+    """Success rate and return of the latest episodes, read off the chunks that pass."""
+
+    def __init__(self, window: int = 20) -> None:
+        self.finished = 0
+        self._results: deque[tuple[bool, float]] = deque(maxlen=window)
+        self._running: dict[str, tuple[int, bool, float]] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Count a chunk."""
+        episode, success, total = self._running.get(chunk.source, (chunk.episode, False, 0.0))
+        if episode != chunk.episode:
+            success, total = False, 0.0
+        success, total = success or bool(chunk.success.any()), total + float(chunk.reward.sum())
+        self._running[chunk.source] = (chunk.episode, success, total)
+        if chunk.terminated[-1] or chunk.truncated[-1]:
+            self.finished += 1
+            self._results.append((success, total))
+
+    @property
+    def success_rate(self) -> float:
+        """Of the latest finished episodes; nan before the first."""
+        return sum(success for success, _ in self._results) / len(self._results) if self._results else math.nan
+
+    @property
+    def mean_return(self) -> float:
+        """Of the latest finished episodes; nan before the first."""
+        return sum(total for _, total in self._results) / len(self._results) if self._results else math.nan
+
+
+class Learner:
+    """One agent, one storage, one thread.
+
+    Appending to the storage is what acknowledges a chunk. An update counts for the limiter once its weights are published.
+
+    Args:
+        agent: learns; owned by this learner's thread.
+        storage: takes the chunks.
+        channel: where chunks come from.
+        limiter: says when an update is allowed.
+        broadcaster: takes the weights.
+        sampler: draws a batch from the storage; None: `storage.sample(batch_size)`.
+        batch_size: transitions in a batch, where sampler is None.
+        publish_every: updates between two publications.
+        seed: of the sampling.
+        updates: done before, as on resume.
+        on_metrics: called after each update with (updates, metrics of the agent).
+
+    Attributes:
+        updates: done, earlier ones included.
+        stored_steps: steps appended by this object.
+        scores: of the episodes that passed.
+        metrics: of the last update.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        storage: Storage,
+        channel: Channel[Chunk],
+        limiter: SamplesPerInsert,
+        broadcaster: Broadcaster,
+        sampler: Sampler | None = None,
+        batch_size: int = 256,
+        publish_every: int = 1,
+        seed: int = 0,
+        updates: int = 0,
+        on_metrics: Callable[[int, Mapping[str, float]], None] | None = None,
+    ) -> None:
+        for name, value in (("batch_size", batch_size), ("publish_every", publish_every)):
+            if value < 1:
+                raise BadOption(name, value, "1 or more")
+        self._agent, self._storage, self._channel = agent, storage, channel
+        self._limiter, self._broadcaster = limiter, broadcaster
+        self._sampler: Sampler = sampler or (lambda storage, rng: storage.sample(batch_size, rng))
+        self._publish_every = publish_every
+        self._rng = np.random.default_rng([seed, updates])
+        self._on_metrics = on_metrics
+        self.updates, self.stored_steps = updates, 0
+        self.scores = Scores()
+        self.metrics: Mapping[str, float] = {}
+
+    def publish(self) -> None:
+        """Publish the agent's weights now."""
+        self._broadcaster.publish(self._agent.weights(), self._agent.policy.spec_hash)
+
+    def drain(self) -> None:
+        """Append all that is queued."""
+        try:
+            while True:
+                chunk = self._channel.get(timeout=0)
+                if not self._storage.append(chunk).repeated:
+                    self.stored_steps += len(chunk)
+                    self.scores.add(chunk)
+        except (TimeoutError, Closed):
+            return
+
+    def run(self, stop: Event, ended: Event, each: Callable[[], None] = lambda: None) -> None:
+        """Learn until `stop` is set, or `ended` says that no more chunks come and no update is owed.
+
+        Args:
+            stop: end now.
+            ended: set after the last chunk was put.
+            each: called after each update, and at each glance at the channel.
+        """
+        while not stop.is_set():
+            last = ended.is_set()  # asked before draining, so what was put before the end is not missed
+            self.drain()
+            each()
+            empty = not len(self._storage)
+            if last and (empty or math.isinf(self._limiter.tolerance) or self._limiter.owed < 1):
+                return
+            if empty:
+                ended.wait(_GLANCE)
+                continue
+            try:
+                self._limiter.sample(1, timeout=_GLANCE)
+            except TimeoutError:
+                continue
+            self.drain()  # what made this update allowed is in the channel by now
+            self.update()
+
+    def update(self) -> None:
+        """One update, published if it is time, then counted."""
+        self.metrics = self._agent.update(self._sampler(self._storage, self._rng))
+        self.updates += 1
+        if self.updates % self._publish_every == 0:
+            self.publish()
+        self._limiter.done(1)
+        if self._on_metrics is not None:
+            self._on_metrics(self.updates, self.metrics)
