@@ -27,6 +27,7 @@ from user_gym.core.device import (
     SceneSource,
     Teleop,
     TeleopOrder,
+    Window,
 )
 from user_gym.core.fleet import (
     Device,
@@ -110,5 +111,6 @@ __all__ = [
     "Teleop",
     "TeleopOrder",
     "Weights",
+    "Window",
     "Workspace",
 ]

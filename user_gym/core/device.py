@@ -90,6 +90,22 @@ class Camera(Protocol):
         ...
 
 
+class Window(Protocol):
+    """Shows a person what the robot does."""
+
+    def connect(self) -> None:
+        """Open it. Raises MissingSystem where there is no display."""
+        ...
+
+    def refresh(self) -> None:
+        """Show the newest state."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
     """A robot with the things around it, as a backend builds it. `robot` is a RobotBatch in a vector environment."""
@@ -98,6 +114,7 @@ class Cell:
     scene: SceneSource
     cameras: Mapping[str, Camera]
     view: Camera | None = None  # a larger picture for people
+    window: Window | None = None  # where people watch live
 
 
 class TeleopOrder(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core.arrays import F64, Bool
+from user_gym.core.arrays import F64, I64, Bool
 from user_gym.core.tick import RobotState, Scene, Workspace
 
 
@@ -44,6 +44,7 @@ class Start:
     gripper: F64 | float  # (...,) 0..1
     objects: F64  # (..., k, 7) m, xyzw, base frame
     progress: F64  # (..., p) the task's own stage counters
+    seed: I64 | int = 0  # (...,) for what a twin draws by itself: joint friction, light, textures
 
 
 class Judgement(NamedTuple):
@@ -60,6 +61,7 @@ class Task(Protocol):
     """What is to be done, apart from who does it. Built for one RobotSpec; pure; maths on (..., n)."""
 
     name: str
+    description: str  # in words, for language-conditioned policies
     rate: float  # Hz, of the policy
     max_steps: int
     bodies: tuple[Body, ...]

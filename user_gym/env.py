@@ -1,0 +1,174 @@
+"""One Robot and one Task make one gymnasium.Env. There is no sim or real here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.utils import EzPickle
+
+from user_gym.core import Cell, Obs, RobotSpec, RobotState, Start, Task, Workspace
+from user_gym.errors import BadOption, Closed, NotReset
+from user_gym.interface import Interface
+from user_gym.robots import registry, specs
+
+RENDER_MODES = ("rgb_array", "human")
+
+
+class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
+    """An arm and what it is to do. The constructor does no I/O; `reset` connects.
+
+    Args:
+        task: a registered name, or a callable that makes a Task for a RobotSpec.
+        backend: "sim" or another registered backend.
+        robot: a registered name: franka-fr3, franka-fer, arx-x5, arx-l5.
+        obs: "state" or "pixels" (see `user_gym.interface`).
+        control: "tcp" or "joint".
+        dt: s, the simulator's substep.
+        render_mode: None, "rgb_array" or "human".
+        **difficulty: options of the task, such as `hole_offset=0.002`.
+
+    Raises:
+        UnknownName: no such task, backend or robot.
+        BadOption: an option has a value that is not allowed.
+        MissingExtra: the backend needs a package that is not installed.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 10}
+
+    def __init__(
+        self,
+        task: str | Callable[..., Task] = "PegInsert",
+        backend: str = "sim",
+        robot: str = "franka-fr3",
+        obs: str = "state",
+        control: str = "tcp",
+        dt: float = 0.004,
+        render_mode: str | None = None,
+        **difficulty: Any,
+    ) -> None:
+        EzPickle.__init__(self, task, backend, robot, obs, control, dt, render_mode, **difficulty)
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise BadOption("render_mode", render_mode, "None | " + " | ".join(RENDER_MODES))
+        self.spec_of_robot: RobotSpec = specs.spec(robot)
+        self.task: Task = registry.make_task(task, self.spec_of_robot, difficulty)
+        self._interface = Interface(self.spec_of_robot, self.task, obs, control)
+        self._cell: Cell = registry.load(robot, backend)(self.spec_of_robot, self.task, control, dt)
+        self.observation_space = self._interface.observation_space
+        self.action_space = self._interface.action_space
+        self.render_mode = render_mode
+        self._state: RobotState | None = None
+        self._closed = False
+
+    @property
+    def state(self) -> RobotState:
+        """The newest state of the robot. Raises NotReset."""
+        if self._closed:
+            raise Closed("the environment is closed; make a new one")
+        if self._state is None:
+            raise NotReset("step, render or state before reset; call env.reset() first")
+        return self._state
+
+    @property
+    def task_description(self) -> str:
+        """What is to be done, in words a language-conditioned policy can read."""
+        return self.task.description
+
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Begin an episode.
+
+        Args:
+            seed: reseeds everything that is random.
+            options: {"tcp": (6,)} starts the TCP there (pose chart, inside the workspace) instead of at random.
+        """
+        if self._closed:
+            raise Closed("the environment is closed; make a new one")
+        super().reset(seed=seed)
+        start = draw(self.task, self.np_random, options)
+        self._connect()
+        self._state = self._cell.robot.reset(start)
+        self._first, self._progress = self._state.tcp, start.progress
+        obs, info = self._observe(self._state), resting_info(self._state)
+        self._show()
+        return obs, info
+
+    def step(self, action: np.ndarray) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
+        """Order, wait one control period on the robot's clock, judge."""
+        command, executed, clipped = self._interface.command(action, self.state)
+        self._state = state = self._cell.robot.exchange(command)
+        scene = self._cell.scene.observe()
+        judgement = self.task.judge(state, scene, self._progress)
+        self._progress = judgement.progress
+        success = bool(judgement.success)
+        info = {
+            "is_success": success,
+            "is_intervention": False,
+            "teleop_action": executed.copy(),
+            "executed_action": executed,
+            "safety_clipped": bool(clipped),
+            "terminate_episode": False,
+            "rerecord_episode": False,
+            "discrete_penalty": 0.0,
+            "time": float(state.time),
+        }
+        obs = self._interface.observe(state, scene, self._pictures(), self._first)
+        self._show()
+        return obs, float(judgement.reward), success or bool(judgement.failure), False, info
+
+    def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """A picture (480, 480, 3) in mode "rgb_array"; in mode "human" the window is kept up to date by itself."""
+        _ = self.state
+        return self._cell.view.read().image if self.render_mode == "rgb_array" and self._cell.view else None
+
+    def close(self) -> None:
+        """Stop the robot and let go of everything. May be called twice."""
+        if not self._closed:
+            self._closed = True
+            for device in (self._cell.window, self._cell.view, *self._cell.cameras.values(), self._cell.robot):
+                if device is not None:
+                    device.close()
+
+    def _connect(self) -> None:
+        self._cell.robot.connect()
+        for name in self._interface.cameras:
+            self._cell.cameras[name].connect()
+        if self.render_mode == "rgb_array" and self._cell.view is not None:
+            self._cell.view.connect()
+        if self.render_mode == "human" and self._cell.window is not None:
+            self._cell.window.connect()
+
+    def _show(self) -> None:
+        if self.render_mode == "human" and self._cell.window is not None:
+            self._cell.window.refresh()
+
+    def _observe(self, state: RobotState) -> Obs:
+        return self._interface.observe(state, self._cell.scene.observe(), self._pictures(), self._first)
+
+    def _pictures(self) -> dict[str, Any]:
+        return {name: self._cell.cameras[name].read().image for name in self._interface.cameras}
+
+
+def resting_info(state: RobotState) -> dict[str, Any]:
+    """Info of a reset: what later steps also say, as far as it means something yet."""
+    return {"is_success": False, "is_intervention": False, "time": float(np.max(state.time))}
+
+
+def draw(task: Task, rng: np.random.Generator, options: Mapping[str, Any] | None) -> Start:
+    """One episode's start. Raises BadOption for options that are not known or leave the workspace."""
+    start = task.start(rng)
+    start = replace(start, seed=int(rng.integers(2**31)))
+    for name, value in (options or {}).items():
+        if name != "tcp":
+            raise BadOption("reset option", name, "'tcp': where to start, (6,) m and rad")
+        start = replace(start, tcp=_inside(value, task.workspace))
+    return start
+
+
+def _inside(value: Any, box: Workspace) -> np.ndarray:
+    tcp = np.asarray(value, np.float64)
+    if tcp.shape != (6,) or not ((tcp >= box.low) & (tcp <= box.high)).all():
+        raise BadOption("reset option 'tcp'", value, f"six numbers between {box.low.tolist()} and {box.high.tolist()}")
+    return tcp

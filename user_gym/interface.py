@@ -1,0 +1,124 @@
+"""What an agent sees and does: spaces, action to Command, state to observation. One formula for one env and for a batch.
+
+docs/ids.md fixes these definitions for v0; a test compares their hash.
+
+Action, in [-1, 1]. `control="tcp"`: six steps of the pose chart in units of the task's action scale, added to the
+*measured* pose; `control="joint"`: one step per joint in units of JOINT_STEP. A last entry closes (-1) or opens (1) the
+gripper, where the task moves it.
+
+Observation, a one-level Dict. "state" (float32, dimensionless so that agents need no normaliser): TCP pose relative to the
+task's goal in action steps (6), velocity in action steps per period (6), contact wrench in units of the largest force the
+default compliance can exert (6), gripper -1 .. 1 (1); joint positions -1 .. 1 between the limits (dof) where joints are
+controlled; position in action steps and rotation vector in half turns (6) of every object the task names. With
+obs="pixels" the pose is relative to the episode's first instead, so the goal must be seen, and each camera adds a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import gymnasium
+import numpy as np
+
+from user_gym.core import F32, F64, U8, Command, Obs, RobotSpec, RobotState, Scene, Task
+from user_gym.errors import BadAction, BadOption
+from user_gym.robots import pose, safety
+
+JOINT_STEP = 0.05  # rad for an action of 1; at 10 Hz a quarter of the slowest joint's speed
+SLACK = 2.0  # action steps: compliance and impacts carry the tool a little out of the box of its orders
+SPEED = 5.0  # bound of velocities, in action steps per period
+FORCE = 10.0  # bound of wrenches, in units of the compliance's largest force: impacts exceed 1
+OBSERVATIONS = ("state", "pixels")
+CONTROLS = ("tcp", "joint")
+
+
+class Interface:
+    """Spaces and conversions for one robot, task, kind of observation and kind of control.
+
+    Raises:
+        BadOption: `obs` or `control` is unknown.
+    """
+
+    def __init__(self, spec: RobotSpec, task: Task, obs: str, control: str) -> None:
+        if obs not in OBSERVATIONS:
+            raise BadOption("obs", obs, " | ".join(OBSERVATIONS))
+        if control not in CONTROLS:
+            raise BadOption("control", control, " | ".join(CONTROLS))
+        self._spec, self._task = spec, task
+        self._tcp_control = control == "tcp"
+        self._scale = task.action_scale if self._tcp_control else np.full(spec.dof, JOINT_STEP)
+        self._axes = len(self._scale)
+        self.action_size = self._axes + task.moves_gripper
+        limits = safety.limits(spec, task.workspace, 1.0 / task.rate)
+        if self._tcp_control:
+            self._limits = replace(limits, step=np.minimum(limits.step, self._scale))
+        else:
+            self._limits = replace(limits, joint_step=np.minimum(limits.joint_step, self._scale))
+        self._origin = task.goal if obs == "state" else None
+        self._objects = task.scene_keys
+        unit = task.action_scale
+        force = spec.compliance.stiffness * spec.compliance.error_clip
+        self._gain = 1.0 / np.concatenate([unit, unit * task.rate, force])
+        self._middle, self._half = (spec.q_max + spec.q_min) / 2, (spec.q_max - spec.q_min) / 2
+        self._low, self._high = self._bounds()
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
+        spaces: dict[str, gymnasium.Space] = {"state": gymnasium.spaces.Box(self._low.astype(np.float32), self._high.astype(np.float32))}
+        self.cameras = tuple(c.name for c in spec.cameras) if obs == "pixels" else ()
+        for camera in spec.cameras if obs == "pixels" else ():
+            spaces[camera.name] = gymnasium.spaces.Box(0, 255, (camera.height, camera.width, 3), np.uint8)
+        self.observation_space = gymnasium.spaces.Dict(spaces)
+
+    def command(self, action: object, state: RobotState) -> tuple[Command, F32, np.bool_ | np.ndarray]:
+        """Action (..., a) to an order that is safe, the action that it amounts to, and whether the two differ.
+
+        Raises:
+            BadAction: wrong shape, or not all finite.
+        """
+        a = np.asarray(action, dtype=np.float64)
+        measured = state.tcp if self._tcp_control else state.q
+        if a.shape != measured.shape[:-1] + (self.action_size,):
+            raise BadAction(
+                f"action of shape {a.shape} for {measured.shape[:-1] + (self.action_size,)}: "
+                f"{self._axes} steps of the {'TCP' if self._tcp_control else 'joints'}"
+                f"{' and the gripper' if self._task.moves_gripper else ''}, each in [-1, 1]"
+            )
+        gripper = a[..., -1] * 0.5 + 0.5 if self._task.moves_gripper else np.zeros(a.shape[:-1])
+        target = measured + a[..., : self._axes] * self._scale
+        order = Command(gripper, tcp=target) if self._tcp_control else Command(gripper, joints=target)
+        safe, clipped = safety.clamp(order, state, self._limits, self._spec)
+        steps = ((safe.tcp if self._tcp_control else safe.joints) - measured) / self._scale
+        if self._task.moves_gripper:
+            steps = np.concatenate([steps, np.asarray(safe.gripper)[..., None] * 2 - 1], axis=-1)
+        return safe, steps.astype(np.float32), clipped
+
+    def observe(self, state: RobotState, scene: Scene | None, pictures: Mapping[str, U8], first: F64) -> Obs:
+        """Observation of one state or a batch. `first`: (..., 6) TCP at the episode's start."""
+        origin = first if self._origin is None else self._origin
+        parts = [np.concatenate([state.tcp - origin, state.velocity, state.wrench], axis=-1) * self._gain]
+        parts.append(np.asarray(state.gripper)[..., None] * 2 - 1)
+        if not self._tcp_control:
+            parts.append((state.q - self._middle) / self._half)
+        if scene is not None:
+            for name in self._objects:
+                at = scene.pose(name)
+                parts.append((at[..., :3] - self._task.goal[:3]) / self._task.action_scale[:3])
+                parts.append(pose.log(at[..., 3:]) / np.pi)
+        vector = np.concatenate(parts, axis=-1)
+        np.minimum(np.maximum(vector, self._low, out=vector), self._high, out=vector)
+        return {"state": vector.astype(np.float32), **pictures}
+
+    def _bounds(self) -> tuple[F64, F64]:
+        box, unit = self._task.workspace, self._task.action_scale
+        if self._origin is None:
+            reach = (box.high - box.low) / unit + SLACK
+            low, high = -reach, reach
+        else:
+            low, high = (box.low - self._origin) / unit - SLACK, (box.high - self._origin) / unit + SLACK
+        low = [*low, *[-SPEED] * 6, *[-FORCE] * 6, -1.0]
+        high = [*high, *[SPEED] * 6, *[FORCE] * 6, 1.0]
+        if not self._tcp_control:
+            low, high = low + [-1.1] * self._spec.dof, high + [1.1] * self._spec.dof
+        for _ in self._objects:
+            low, high = low + [-100.0] * 3 + [-1.0] * 3, high + [100.0] * 3 + [1.0] * 3
+        return np.array(low, np.float32).astype(np.float64), np.array(high, np.float32).astype(np.float64)

@@ -1,0 +1,1 @@
+"""The MuJoCo twins. Nothing outside this package imports mujoco."""

@@ -1,0 +1,86 @@
+"""How the registry builds a simulated cell: arm, task's objects, cameras, and a larger view for people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from user_gym.core import Camera, Cell, Command, Compliance, RobotSpec, RobotState, Scene, Start, Task
+from user_gym.sim.painter import Painter, TwinCamera
+from user_gym.sim.plant import compile_plant
+from user_gym.sim.twins import MujocoTwins
+from user_gym.sim.window import Window
+
+VIEW = 480  # pixels, the picture for people
+_ALL = np.ones(1, bool)
+
+
+class MujocoTwin:
+    """A Robot: one arm of a batch of one, without the batch axis."""
+
+    def __init__(self, twins: MujocoTwins) -> None:
+        self.spec = twins.spec
+        self._twins = twins
+
+    def connect(self) -> None:
+        """Allocate the simulation."""
+        self._twins.connect()
+
+    def reset(self, start: Start) -> RobotState:
+        """Place the arm at its start, at rest."""
+        batched = replace(start, tcp=start.tcp[None], objects=start.objects[None])
+        return _first(self._twins.reset(_ALL, batched))
+
+    def exchange(self, command: Command) -> RobotState:
+        """Order and integrate one control period."""
+        tcp, joints = command.tcp, command.joints
+        return _first(
+            self._twins.exchange(
+                Command(float(command.gripper), None if tcp is None else tcp[None], None if joints is None else joints[None])
+            )
+        )
+
+    def observe(self) -> Scene:
+        """Truth about the objects."""
+        scene = self._twins.observe()
+        return Scene(scene.names, scene.poses[0], scene.valid[0], scene.source, scene.time[0])
+
+    def set_compliance(self, compliance: Compliance) -> None:
+        """As `MujocoTwins.set_compliance`."""
+        self._twins.set_compliance(compliance)
+
+    def close(self) -> None:
+        """Free the simulation."""
+        self._twins.close()
+
+
+def _first(s: RobotState) -> RobotState:
+    return RobotState(s.time[0], s.q[0], s.dq[0], s.tau[0], s.tcp[0], s.velocity[0], s.wrench[0], s.gripper[0])
+
+
+def build(spec: RobotSpec, task: Task, control: str, dt: float) -> Cell:
+    """A cell with one MujocoTwin. Nothing is allocated for drawing until a camera is connected."""
+    twins = MujocoTwins(compile_plant(spec, task, control, dt))
+    twin = MujocoTwin(twins)
+    cameras, view = _cameras(twins, spec, task, batched=False)
+    return Cell(robot=twin, scene=twin, cameras=cameras, view=view, window=Window(twins, task))
+
+
+def build_batch(spec: RobotSpec, task: Task, control: str, dt: float, count: int, threads: int) -> Cell:
+    """A cell with `count` twins, stepped by `threads` threads; its cameras give a picture of each."""
+    twins = MujocoTwins(compile_plant(spec, task, control, dt), count, threads)
+    cameras, view = _cameras(twins, spec, task, batched=True)
+    return Cell(robot=twins, scene=twins, cameras=cameras, view=view)
+
+
+def _cameras(twins: MujocoTwins, spec: RobotSpec, task: Task, batched: bool) -> tuple[dict[str, Camera], Camera]:
+    """Cameras of equal size share one painter; the view for people is the side camera, larger."""
+    painters: dict[tuple[int, int], Painter] = {}
+    cameras: dict[str, Camera] = {}
+    for camera in spec.cameras:
+        size = (camera.height, camera.width)
+        painters.setdefault(size, Painter(twins, task, *size))
+        cameras[camera.name] = TwinCamera(camera, twins, painters[size], batched)
+    side = replace(spec.cameras[-1], height=VIEW, width=VIEW)
+    return cameras, TwinCamera(side, twins, Painter(twins, task, VIEW, VIEW), batched)

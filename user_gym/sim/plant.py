@@ -1,0 +1,243 @@
+"""One arm, one task's objects and a controller made of actuators, compiled into a MuJoCo model.
+
+The controller needs no Python between substeps. In `control="tcp"` site actuators pull the TCP towards its equilibrium:
+force = clip(K e) along the base's axes (the position is their control), torque = clip(K e) along the target's own axes
+(a mocap body holds the rotation), minus D v. Where the damping is the motors' (ARX), joint actuators give -kd dq instead. In `control="joint"` each joint
+has a position servo. Gravity is compensated, as both robots do it themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from user_gym.core import F64, Body, Damping, ForceEstimate, RobotSpec, Shape, Task
+from user_gym.errors import BadOption
+from user_gym.robots import pose
+from user_gym.sim.arm import SCENE, TOOL, Arm, add_arm, wxyz
+
+MIN_DT, MAX_DT = 0.001, 0.005  # s; the contacts were tuned in this range
+NULL_SPRING = 0.5  # N m/rad towards home: stands in for the null-space term of a 7-joint controller
+FINGER_SERVO = 2000.0  # N/m
+_GEOMS = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+}
+_NET_FORCE = 3  # `reduce` of a contact sensor: the sum of all contacts
+_DOWN = np.array([1.0, 0.0, 0.0, 0.0])  # xyzw: tool-down, the zero of the pose chart
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plant:
+    """A compiled model and where to find things in it."""
+
+    model: Any  # mujoco.MjModel
+    spec: RobotSpec
+    control: str
+    dt: float  # s
+    substeps: int  # per control period
+    sensors: dict[str, slice]  # name -> slice of sensordata
+    objects: tuple[str, ...]  # bodies not held by the tool, in the order of Start.objects
+    object_mocap: dict[str, int]  # "table" bodies -> mocap index
+    object_qpos: dict[str, int]  # "free" bodies -> address in qpos
+    object_body: tuple[int, ...]  # body ids, same order as `objects`
+    fingers: int  # number of finger joints
+
+
+def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed: bool = False) -> Plant:
+    """Build the model. It is compiled twice where pictures are wanted: the physics runs without what only eyes need.
+
+    Args:
+        spec: the arm.
+        task: its bodies are added; its rate gives the number of substeps.
+        control: "tcp" or "joint".
+        dt: s, 0.001 .. 0.005, a divisor of the control period.
+        dressed: with the shapes, textures and lights that only pictures need; the state has the same layout.
+
+    Raises:
+        BadOption: `control` or `dt` is not allowed.
+    """
+    substeps = _substeps(task, control, dt)
+    ms = mujoco.MjSpec()
+    ms.modelname = f"{spec.name} {task.name}"
+    ms.option.timestep = dt
+    ms.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    ms.option.gravity = (0, 0, -spec.gravity)
+    ms.compiler.degree = False
+    ms.compiler.fusestatic = True  # hand, fingers and peg become part of the last link: a third fewer bodies
+    ms.compiler.balanceinertia = True  # some published inertias violate the triangle inequality
+    world = ms.worldbody
+    arm = add_arm(world, spec, task.moves_gripper, _held_width(task), dressed)
+    objects = tuple(b for b in task.bodies if b.mount != "tool")
+    for body in task.bodies:
+        _add_body(world, arm, body)
+    world.add_geom(
+        name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(1.0, 1.0, 0.1), rgba=(0.52, 0.56, 0.60, 1),
+        contype=SCENE, conaffinity=TOOL | SCENE, friction=(0.6, 0.005, 0.0001), solref=(0.01, 1.0),
+    )  # fmt: skip
+    if dressed:
+        _furnish(ms, arm, spec)
+    _add_controller(ms, spec, control, arm)
+    sensors = _add_sensors(ms, spec, arm)
+    model = ms.compile()
+    if control == "tcp" and spec.dof > 6:
+        model.jnt_stiffness[: spec.dof] = NULL_SPRING
+        model.qpos_spring[: spec.dof] = spec.home
+    return Plant(
+        model=model,
+        spec=spec,
+        control=control,
+        dt=dt,
+        substeps=substeps,
+        sensors=sensors,
+        objects=tuple(b.name for b in objects),
+        object_mocap={b.name: int(model.body(b.name).mocapid[0]) for b in objects if b.mount == "table"},
+        object_qpos={b.name: int(model.joint(f"{b.name}_free").qposadr[0]) for b in objects if b.mount == "free"},
+        object_body=tuple(model.body(b.name).id for b in objects),
+        fingers=len(arm.fingers),
+    )
+
+
+def _substeps(task: Task, control: str, dt: float) -> int:
+    if control not in ("tcp", "joint"):
+        raise BadOption("control", control, "tcp | joint")
+    if not (isinstance(dt, int | float) and MIN_DT <= dt <= MAX_DT):
+        raise BadOption("dt", dt, f"{MIN_DT} .. {MAX_DT} (seconds)")
+    substeps = round(1.0 / (task.rate * dt))
+    if abs(substeps * dt * task.rate - 1.0) > 1e-9:
+        raise BadOption("dt", dt, f"a divisor of the control period {1 / task.rate:g} s", "use 0.001, 0.002, 0.004 or 0.005")
+    return substeps
+
+
+def _held_width(task: Task) -> float:
+    """Width (m) of what the tool holds along the fingers' axis; 0 if it holds nothing."""
+    return max((2 * s.size[1] for b in task.bodies if b.mount == "tool" for s in b.shapes if s.kind == "box"), default=0.0)
+
+
+def _add_body(world: Any, arm: Arm, body: Body) -> None:
+    if body.mount == "tool":
+        parent = arm.tool.add_body(name=body.name, pos=body.pose[:3], quat=wxyz(body.pose[3:]), gravcomp=1)
+        kind = TOOL
+    elif body.mount == "table":
+        parent = world.add_body(name=body.name, mocap=True)
+        kind = SCENE
+    elif body.mount == "free":
+        parent = world.add_body(name=body.name)
+        parent.add_joint(name=f"{body.name}_free", type=mujoco.mjtJoint.mjJNT_FREE)
+        kind = SCENE
+    else:
+        raise BadOption("mount", body.mount, "table | free | tool", f"of body {body.name!r}")
+    for shape in body.shapes:
+        _add_shape(parent, shape, body, kind)
+
+
+def _add_shape(parent: Any, shape: Shape, body: Body, kind: int) -> None:
+    if shape.kind not in _GEOMS:
+        raise BadOption("shape", shape.kind, " | ".join(_GEOMS), f"in body {body.name!r}")
+    parent.add_geom(
+        type=_GEOMS[shape.kind],
+        size=(*shape.size, 0, 0)[:3],
+        pos=shape.pose[:3],
+        quat=wxyz(shape.pose[3:]),
+        rgba=shape.rgba,
+        mass=body.mass / len(body.shapes),
+        contype=kind if shape.collides else 0,
+        conaffinity=(TOOL | SCENE) if kind == SCENE and shape.collides else 0,
+        friction=(body.friction, 0.005, 0.0001),
+        # 0.01: a peg at full speed sinks 0.3 mm into the board; the default 0.02 sinks more than the clearance.
+        solref=(0.01, 1.0),
+    )
+
+
+def _furnish(ms: Any, arm: Arm, spec: RobotSpec) -> None:
+    """Sky, light and cameras."""
+    world = ms.worldbody
+    ms.add_texture(
+        name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
+        rgb1=(0.93, 0.95, 0.97), rgb2=(0.70, 0.76, 0.84), width=32, height=192,
+    )  # fmt: skip
+    world.add_light(pos=(0.3, -0.6, 1.6), dir=(0.1, 0.4, -1), diffuse=(0.75, 0.75, 0.75), type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
+    ms.visual.headlight.ambient, ms.visual.headlight.diffuse = (0.45, 0.45, 0.45), (0.35, 0.35, 0.35)
+    ms.visual.quality.shadowsize, ms.visual.quality.offsamples = 0, 0  # software rendering: 200 times faster without
+    ms.visual.map.znear, ms.visual.map.zfar = 0.01, 20
+    ms.stat.extent, ms.stat.center = 0.8, (0.3, 0, 0.3)
+    for camera in spec.cameras:
+        # MuJoCo's cameras look along -z with y up; ours along +z with y down: half a turn about x.
+        quat = pose.multiply(camera.pose[3:], np.array([1.0, 0.0, 0.0, 0.0]))
+        parent = arm.tool if camera.mount == "tool" else world
+        parent.add_camera(name=camera.name, pos=camera.pose[:3], quat=wxyz(quat), fovy=np.degrees(camera.fovy))
+
+
+def _add_controller(ms: Any, spec: RobotSpec, control: str, arm: Arm) -> None:
+    if control == "tcp":
+        ms.worldbody.add_site(name="base")
+        ms.worldbody.add_body(name="target", mocap=True).add_site(name="target")
+        for axis in range(6):
+            _site_actuator(ms, f"spring{axis}", np.eye(6)[axis], "base" if axis < 3 else "target")
+        if spec.damping is Damping.CARTESIAN:
+            for axis in range(6):
+                _site_actuator(ms, f"damper{axis}", np.eye(6)[axis], "base")
+        else:
+            for i in range(spec.dof):
+                _joint_actuator(ms, f"damper{i}", f"joint{i + 1}")
+    else:
+        for i in range(spec.dof):
+            _joint_actuator(ms, f"servo{i}", f"joint{i + 1}")
+    for finger in arm.fingers:
+        a = _joint_actuator(ms, finger, finger)
+        a.gainprm[0], a.biasprm[1], a.biasprm[2] = FINGER_SERVO, -FINGER_SERVO, -60.0
+        a.forcelimited, a.forcerange = True, (-spec.gripper.force, spec.gripper.force)
+
+
+def _site_actuator(ms: Any, name: str, gear: F64, refsite: str) -> None:
+    a = ms.add_actuator(name=name, trntype=mujoco.mjtTrn.mjTRN_SITE, target="tcp", refsite=refsite)
+    a.gear = gear
+    _affine(a)
+    a.forcelimited = name.startswith("spring")
+    a.forcerange = (-1.0, 1.0)  # set by the compliance
+
+
+def _joint_actuator(ms: Any, name: str, joint: str) -> Any:
+    a = ms.add_actuator(name=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, target=joint)
+    _affine(a)
+    return a
+
+
+def _affine(a: Any) -> None:
+    a.gaintype, a.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
+    a.gainprm[0] = 0.0
+
+
+def _add_sensors(ms: Any, spec: RobotSpec, arm: Arm) -> dict[str, slice]:
+    ms.worldbody.add_site(name="down", quat=wxyz(_DOWN))
+    site, joint = mujoco.mjtObj.mjOBJ_SITE, mujoco.mjtObj.mjOBJ_JOINT
+    slices: dict[str, slice] = {}
+    at = 0
+
+    def add(field: str, size: int, **kwargs: Any) -> None:
+        nonlocal at
+        ms.add_sensor(name=f"{field}{at}", **kwargs)
+        slices[field] = slice(slices[field].start if field in slices else at, at + size)
+        at += size
+
+    kinds = mujoco.mjtSensor
+    add("position", 3, type=kinds.mjSENS_FRAMEPOS, objtype=site, objname="tcp")
+    add("rotation", 4, type=kinds.mjSENS_FRAMEQUAT, objtype=site, objname="tcp", reftype=site, refname="down")
+    add("velocity", 3, type=kinds.mjSENS_FRAMELINVEL, objtype=site, objname="tcp")
+    add("velocity", 3, type=kinds.mjSENS_FRAMEANGVEL, objtype=site, objname="tcp")
+    for field, kind in (("q", kinds.mjSENS_JOINTPOS), ("dq", kinds.mjSENS_JOINTVEL), ("tau", kinds.mjSENS_JOINTACTFRC)):
+        for i in range(spec.dof):
+            add(field, 1, type=kind, objtype=joint, objname=f"joint{i + 1}")
+    for finger in arm.fingers:
+        add("fingers", 1, type=kinds.mjSENS_JOINTPOS, objtype=joint, objname=finger)
+    if spec.force_estimate is ForceEstimate.WRIST:
+        field = mujoco.mjtConDataField
+        # Net contact of the last link, which carries the tool, with everything else, in the world's axes.
+        bits = sum(1 << int(f) for f in (field.mjCONDATA_FORCE, field.mjCONDATA_TORQUE, field.mjCONDATA_POS))
+        add("contact", 9, type=kinds.mjSENS_CONTACT, objtype=mujoco.mjtObj.mjOBJ_XBODY, objname=f"link{spec.dof}", intprm=(bits, _NET_FORCE, 1))
+    return slices

@@ -1,0 +1,232 @@
+"""n equal simulated arms, stepped by threads over C code; one arm is a batch of one.
+
+Each arm is one row of MuJoCo's own batch, so an arm's history does not depend on how many there are or on the number of
+threads, bit for bit. A control period is one call; the contact force is averaged over its substeps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+import mujoco.batch
+import numpy as np
+
+from user_gym.core import F64, Bool, Command, Compliance, Damping, ForceEstimate, RobotSpec, RobotState, Scene, Start
+from user_gym.errors import BadOption, Closed, NotReset, RobotFault
+from user_gym.robots import pose
+from user_gym.sim.arm import wxyz
+from user_gym.sim.plant import Plant
+from user_gym.sim.reach import Reach
+
+_FLIP = np.array([1.0, -1.0, -1.0])  # tool-down axes <-> base axes
+_DOWN_WXYZ = np.array([0.0, 1.0, 0.0, 0.0])
+
+
+class MujocoTwins:
+    """A RobotBatch in MuJoCo.
+
+    Args:
+        plant: the compiled model.
+        count: number of arms.
+        threads: that step them; each arm runs on one at a time.
+    """
+
+    def __init__(self, plant: Plant, count: int = 1, threads: int = 1) -> None:
+        if count < 1 or threads < 1:
+            raise BadOption("count, threads", (count, threads), "1 or more")
+        self.spec: RobotSpec = plant.spec
+        self.count = count
+        self.plant = plant
+        self._threads = min(threads, count)
+        self._batch: Any = None
+        self._ready = np.zeros(count, bool)
+
+    def connect(self) -> None:
+        """Allocate the simulations."""
+        if self._batch is not None:
+            return
+        plant, model = self.plant, self.plant.model
+        self._batch = batch = mujoco.batch.Batch(model, self.count, self._threads)
+        self._record = {"sensordata": np.zeros((self.count, plant.substeps, model.nsensordata))}
+        self._last = np.zeros((self.count, model.nsensordata))
+        self._state = np.zeros((self.count, 6))
+        self._wrench = np.zeros((self.count, 6))
+        self._mocap_pos, self._mocap_quat = batch.bind("mocap_pos"), batch.bind("mocap_quat")
+        self._ctrl, self._qpos, self._time = batch.bind("ctrl"), batch.bind("qpos"), batch.bind("time")
+        self._body_pos, self._body_quat = batch.bind("xpos"), batch.bind("xquat")
+        self._friction = batch.expand("dof_frictionloss") if self.spec.friction[1] > 0 else None
+        if self.spec.force_estimate is ForceEstimate.JOINT_TORQUES:
+            self._gravity = batch.bind("qfrc_gravcomp")
+            self._tool = model.body(f"link{self.spec.dof}").id
+        if plant.control == "tcp":
+            self._target_quat = self._mocap_quat[:, int(model.body("target").mocapid[0])]
+        self._reach = Reach(plant)
+        self.set_compliance(self.spec.compliance)
+
+    def set_compliance(self, compliance: Compliance) -> None:
+        """Change stiffness, damping and error clip of every arm, between two periods. In joint control it sets nothing.
+
+        Raises:
+            BadOption: a value is negative or not finite.
+        """
+        for name in ("stiffness", "damping", "error_clip"):
+            value = getattr(compliance, name)
+            if np.shape(value) != (6,) or not np.isfinite(value).all() or (np.asarray(value) < 0).any():
+                raise BadOption(f"compliance.{name}", value, "six finite numbers, 0 or more")
+        model, batch = self.plant.model, self._opened()
+        gain, bias, limit = (batch.expand(f"actuator_{f}") for f in ("gainprm", "biasprm", "forcerange"))
+        if self.plant.control == "joint":
+            for i in range(self.spec.dof):
+                a = model.actuator(f"servo{i}").id
+                gain[:, a, 0] = self.spec.joint_stiffness[i]
+                bias[:, a, 1], bias[:, a, 2] = -self.spec.joint_stiffness[i], -self.spec.joint_damping[i]
+            return
+        for axis in range(6):
+            a = model.actuator(f"spring{axis}").id
+            clip = compliance.stiffness[axis] * compliance.error_clip[axis]
+            gain[:, a, 0] = compliance.stiffness[axis] if axis < 3 else 0.0  # rotation: the target frame is the reference
+            bias[:, a, 1] = -compliance.stiffness[axis]
+            limit[:, a, 0], limit[:, a, 1] = -clip, clip
+        by_axis = self.spec.damping is Damping.CARTESIAN
+        for i, value in enumerate(compliance.damping if by_axis else self.spec.joint_damping):
+            bias[:, model.actuator(f"damper{i}").id, 2] = -value
+
+    def reset(self, mask: Bool, starts: Start) -> RobotState:
+        """Place the arms of `mask` at their starts, at rest; their clocks start at 0."""
+        batch, plant = self._opened(), self.plant
+        rows = np.flatnonzero(mask)
+        joints = {int(i): self._reach.solve(starts.tcp[i]) for i in rows}  # all of them, before any arm is touched
+        if not len(rows):
+            return self._states()
+        batch.reset(mask, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
+        gripper = np.broadcast_to(starts.gripper, (self.count,))
+        for i in rows:
+            self._qpos[i, : self.spec.dof] = joints[i]
+            self._qpos[i, self.spec.dof : self.spec.dof + plant.fingers] = gripper[i] * self.spec.gripper.width / 2
+            for k, name in enumerate(plant.objects):
+                at = starts.objects[i, k]
+                if name in plant.object_mocap:
+                    m = plant.object_mocap[name]
+                    self._mocap_pos[i, m], self._mocap_quat[i, m] = at[:3], wxyz(at[3:])
+                else:
+                    q = plant.object_qpos[name]
+                    self._qpos[i, q : q + 3], self._qpos[i, q + 3 : q + 7] = at[:3], wxyz(at[3:])
+            self._order(int(i), starts.tcp[i], joints[i], float(gripper[i]))
+            if self._friction is not None:
+                seed = int(np.broadcast_to(starts.seed, (self.count,))[i])
+                self._friction[i, : self.spec.dof] = np.random.default_rng(seed).uniform(*self.spec.friction, self.spec.dof)
+        # One substep fills the sensors; as after every period, they are of the moment before it: time 0.
+        record = batch.rollout(1, record=("sensordata",), ids=mask)["sensordata"]
+        self._last = self._last.copy()  # states handed out before keep what they saw
+        self._last[rows] = record[:, -1]
+        self._ready[rows] = True
+        for row in rows:
+            self._wrench[row] = 0.0
+            self._measure_pose(int(row))
+        return self._states()
+
+    def exchange(self, commands: Command, mask: Bool | None = None) -> RobotState:
+        """Order all arms, or those of `mask`, and integrate one control period."""
+        batch = self._opened()
+        everyone = mask is None or bool(np.all(mask))
+        if not (self._ready.all() if everyone else self._ready[mask].all()):
+            raise NotReset("exchange before reset; call reset first")
+        rows = range(self.count) if everyone else np.flatnonzero(mask)
+        for i in rows:
+            tcp = None if commands.tcp is None else commands.tcp[i]
+            joints = None if commands.joints is None else commands.joints[i]
+            self._order(i, tcp, joints, commands.gripper if isinstance(commands.gripper, float) else float(commands.gripper[i]))
+        before = self._time.copy()
+        if everyone:
+            record = batch.rollout(self.plant.substeps, record=("sensordata",), out=self._record)["sensordata"]
+            self._last = record[:, -1].copy()
+        else:
+            record = batch.rollout(self.plant.substeps, record=("sensordata",), ids=mask)["sensordata"]
+            self._last = self._last.copy()
+            self._last[rows] = record[:, -1]
+        for k, i in enumerate(rows):
+            if not self._time[i] > before[i]:  # MuJoCo resets a simulation whose numbers diverge
+                self._ready[i] = False
+                raise RobotFault(f"simulation of {self.spec.name} number {i} diverged; reset it, or use a smaller dt")
+            self._measure_pose(i)
+            self._measure_wrench(i, record[k])
+        return self._states()
+
+    def observe(self) -> Scene:
+        """Truth about the task's objects, of the same moment as the newest state."""
+        self._opened()
+        bodies = self.plant.object_body
+        poses = np.empty((self.count, len(bodies), 7))
+        for k, b in enumerate(bodies):
+            poses[:, k, :3] = self._body_pos[:, b]
+            poses[:, k, 3:] = self._body_quat[:, b][:, [1, 2, 3, 0]]
+        return Scene(self.plant.objects, poses, np.ones(poses.shape[:2], bool), "sim", self.clock())
+
+    def clock(self) -> F64:
+        """Seconds (n,) since each arm's reset, at the moment of the newest state."""
+        return self._opened().time - self.plant.dt
+
+    def pose(self, row: int, data: Any) -> None:
+        """Write one arm's joints and objects into the MjData of a model with the same layout, for drawing."""
+        self._opened()
+        data.qpos[:] = self._qpos[row]
+        data.mocap_pos[:], data.mocap_quat[:] = self._mocap_pos[row], self._mocap_quat[row]
+
+    def close(self) -> None:
+        """Free the simulations."""
+        self._batch = None
+        self._ready[:] = False
+
+    def _order(self, row: int, tcp: F64 | None, joints: F64 | None, gripper: float) -> None:
+        if self.plant.control == "tcp":
+            assert tcp is not None
+            self._ctrl[row, :3] = tcp[:3]
+            quat = self._target_quat[row]
+            quat[:] = _DOWN_WXYZ
+            mujoco.mju_quatIntegrate(quat, tcp[3:] * _FLIP, 1.0)
+        else:
+            assert joints is not None
+            self._ctrl[row, : self.spec.dof] = joints
+        if self.plant.fingers:
+            self._ctrl[row, -self.plant.fingers :] = gripper * self.spec.gripper.width / 2
+
+    def _measure_pose(self, row: int) -> None:
+        sensors, data = self.plant.sensors, self._last[row]
+        turn = np.empty(3)
+        mujoco.mju_quat2Vel(turn, data[sensors["rotation"]], 1.0)
+        self._state[row, :3] = data[sensors["position"]]
+        self._state[row, 3:] = turn * _FLIP
+
+    def _measure_wrench(self, row: int, record: F64) -> None:
+        if self.spec.force_estimate is ForceEstimate.WRIST:
+            contact = record[:, self.plant.sensors["contact"]]
+            force, torque, at = -contact[:, :3], -contact[:, 3:6], contact[:, 6:9]  # the sensor gives what the tool does
+            arm = at - record[:, self.plant.sensors["position"]]
+            moment = torque + pose.cross(arm, force)
+            self._wrench[row, :3] = np.add.reduce(force, 0) / len(record)
+            self._wrench[row, 3:] = np.add.reduce(moment, 0) / len(record)
+        else:
+            tau = np.add.reduce(record[:, self.plant.sensors["tau"]], 0) / len(record)
+            linear, angular = self._batch.jac(self._tool, self._state[row, :3], ids=[row])
+            jacobian = np.concatenate([linear[0], angular[0]])[:, : self.spec.dof]
+            self._wrench[row] = np.linalg.solve(jacobian.T, self._gravity[row, : self.spec.dof] - tau)
+
+    def _states(self) -> RobotState:
+        s, data = self.plant.sensors, self._last
+        width = data[:, s["fingers"]].sum(1) / self.spec.gripper.width if self.plant.fingers else np.zeros(self.count)
+        return RobotState(
+            time=self.clock(),
+            q=data[:, s["q"]],
+            dq=data[:, s["dq"]],
+            tau=data[:, s["tau"]],
+            tcp=self._state.copy(),
+            velocity=data[:, s["velocity"]],
+            wrench=self._wrench.copy(),
+            gripper=width,
+        )
+
+    def _opened(self) -> Any:
+        if self._batch is None:
+            raise Closed(f"twin of {self.spec.name} is not connected; call connect()")
+        return self._batch

@@ -1,0 +1,128 @@
+"""Insert a square peg, held by the gripper, into a square hole that is not quite where it was said to be.
+
+The geometry, action scale, workspace and reset follow the peg insertion of SERL, HIL-SERL and RLinf. Success is stricter:
+their rule (the TCP within 1 cm of its goal) can be met by a peg resting on the board; here its tip must be inside the hole
+and at least 80 % of the hole's depth below the rim. `success="1cm"` is their rule, for comparison only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from user_gym.core import F64, Body, Bool, Judgement, RobotSpec, RobotState, Scene, Shape, Start, Workspace
+from user_gym.errors import BadOption
+
+PEG_WIDTH = 0.020  # m, square section
+PEG_LENGTH = 0.050  # m, from the TCP to the tip
+CLEARANCE = 0.0005  # m, per side
+HOLE_DEPTH = 0.025  # m
+RIM = 0.030  # m, height of the board's top above the table
+CHAMFER = 0.002  # m, at 45 degrees
+BOARD = 0.075  # m, half width: wider than the workspace, so a peg cannot pass beside it
+INSIDE = 0.002  # m: a tip below the rim is at most clearance + tilt off the axis (< 1 mm); beyond this it is elsewhere
+DEPTH_SHARE = 0.8
+SUCCESS_RULES = ("strict", "1cm")
+MAX_OFFSET = 0.003  # m: beyond this the peg lands outside the chamfer
+
+
+class PegInsert:
+    """Peg insertion for one robot.
+
+    Args:
+        spec: the robot; its `work_point` is where the hole nominally is.
+        hole_offset: m, how far the hole really is from there, in a random horizontal direction that nobody is told.
+        success: "strict" (tip inside the hole, 80 % of its depth below the rim) or "1cm" (TCP within 1 cm of its goal).
+
+    Raises:
+        BadOption: `hole_offset` is not within 0 .. 3 mm, or `success` is no known rule.
+    """
+
+    name = "PegInsert"
+    description = "insert the red peg into the hole of the board"
+    rate = 10.0
+    max_steps = 100
+    moves_gripper = False
+    scene_keys = ()
+
+    def __init__(self, spec: RobotSpec, hole_offset: float = 0.001, success: str = "strict") -> None:
+        if not (np.isfinite(hole_offset) and 0.0 <= hole_offset <= MAX_OFFSET):
+            raise BadOption("hole_offset", hole_offset, f"0 .. {MAX_OFFSET} (metres)")
+        if success not in SUCCESS_RULES:
+            raise BadOption("success", success, " | ".join(SUCCESS_RULES))
+        self.hole_offset = hole_offset
+        self.success = success
+        x, y, _ = spec.work_point
+        self.goal = np.array([x, y, RIM - HOLE_DEPTH + PEG_LENGTH, 0.0, 0.0, 0.0])  # the peg touches the hole's floor
+        reach = np.array([0.05, 0.05, 0.0, 0.01, 0.01, np.pi / 6])
+        self.workspace = Workspace(low=self.goal - reach, high=self.goal + reach + [0, 0, 0.10, 0, 0, 0])
+        self.action_scale = np.array([0.02, 0.02, 0.02, 0.1, 0.1, 0.1])
+        self.bodies = (_peg(), _board())
+
+    def start(self, rng: np.random.Generator) -> Start:
+        """10 cm above the goal, anywhere over the workspace, turned by up to 30 degrees."""
+        x, y, yaw = rng.uniform([-0.05, -0.05, -np.pi / 6], [0.05, 0.05, np.pi / 6])
+        direction = rng.uniform(-np.pi, np.pi)
+        hole = np.array([self.goal[0], self.goal[1], RIM, 0.0, 0.0, 0.0, 1.0])
+        hole[:2] += self.hole_offset * np.array([np.cos(direction), np.sin(direction)])
+        return Start(
+            tcp=self.goal + np.array([x, y, 0.10, 0.0, 0.0, yaw]),
+            gripper=0.0,
+            objects=hole[None],
+            progress=np.zeros(0),
+        )
+
+    def judge(self, state: RobotState, scene: Scene, progress: F64) -> Judgement:
+        """Sparse: 1 at success, else 0."""
+        success = self._inserted(state.tcp, scene.pose("board")) if self.success == "strict" else self._near(state.tcp)
+        return Judgement(reward=success * 1.0, success=success, failure=success & False, progress=progress)
+
+    def _inserted(self, tcp: F64, hole: F64) -> Bool:
+        # The tip hangs PEG_LENGTH below the TCP; to first order in the tilt, which the workspace keeps below 0.02 rad
+        # (second order: 0.01 mm of depth).
+        dx = tcp[..., 0] - hole[..., 0] - PEG_LENGTH * tcp[..., 4]
+        dy = tcp[..., 1] - hole[..., 1] + PEG_LENGTH * tcp[..., 3]
+        depth = hole[..., 2] + PEG_LENGTH - tcp[..., 2]
+        return (depth >= DEPTH_SHARE * HOLE_DEPTH) & (dx * dx + dy * dy <= INSIDE * INSIDE)
+
+    def _near(self, tcp: F64) -> Bool:
+        return np.abs(tcp[..., :3] - self.goal[:3]).max(axis=-1) <= 0.01
+
+
+def _pose(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> F64:
+    return np.array([x, y, z, 0.0, 0.0, 0.0, 1.0])
+
+
+def _peg() -> Body:
+    """A box whose top is between the fingers and whose tip is PEG_LENGTH beyond the TCP."""
+    grip = 0.012  # m of the peg above the TCP
+    half = PEG_WIDTH / 2
+    shape = Shape("box", (half, half, (PEG_LENGTH + grip) / 2), _pose(z=(PEG_LENGTH - grip) / 2), (0.85, 0.25, 0.15, 1.0))
+    return Body("peg", "tool", (shape,), mass=0.05, friction=0.3)
+
+
+def _board() -> Body:
+    """A board with a square hole; its frame is at the centre of the rim.
+
+    Each side of the hole is a wall below the chamfer, a wall beside it, and a strip at 45 degrees between the two.
+    """
+    wood, dark = (0.72, 0.58, 0.40, 1.0), (0.35, 0.28, 0.20, 1.0)
+    hole = PEG_WIDTH / 2 + CLEARANCE
+    shapes = [Shape("box", (BOARD, BOARD, (RIM - HOLE_DEPTH) / 2), _pose(z=-(RIM + HOLE_DEPTH) / 2), wood)]
+    for inner, top, bottom, rgba in ((hole, CHAMFER, HOLE_DEPTH, dark), (hole + CHAMFER, 0.0, CHAMFER, wood)):
+        half, centre = (BOARD - inner) / 2, (BOARD + inner) / 2
+        height, z = (bottom - top) / 2, -(bottom + top) / 2
+        for side in (-1, 1):
+            shapes.append(Shape("box", (half, BOARD, height), _pose(x=side * centre, z=z), rgba))
+            shapes.append(Shape("box", (inner, half, height), _pose(y=side * centre, z=z), rgba))
+    # A strip with a square section whose upper face is the chamfer's plane: centre = middle of the chamfer, half the
+    # section's side into the wood.
+    section = CHAMFER / np.sqrt(2)
+    inset = hole + CHAMFER / 2 + section / 2 / np.sqrt(2)
+    z = -CHAMFER / 2 - section / 2 / np.sqrt(2)
+    s, c = np.sin(np.pi / 8), np.cos(np.pi / 8)
+    for side in (-1, 1):
+        along_y = np.array([side * inset, 0.0, z, 0.0, -side * s, 0.0, c])
+        along_x = np.array([0.0, side * inset, z, side * s, 0.0, 0.0, c])
+        shapes.append(Shape("box", (section, hole + CHAMFER, section / 2), along_y, dark))
+        shapes.append(Shape("box", (hole + CHAMFER, section, section / 2), along_x, dark))
+    return Body("board", "table", tuple(shapes), friction=0.3)
