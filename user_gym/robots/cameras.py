@@ -15,8 +15,8 @@ def standard(work_point: F64) -> tuple[CameraSpec, ...]:
     and the work from the side. The other looks from the front left and above.
     """
     wrist = pose.look_at(eye=(0.075, 0.0, -0.12), target=(0.0, 0.0, 0.03), up=(0.0, 0.0, -1.0))
-    target = np.asarray(work_point, float) + (0.0, 0.0, 0.05)
-    side = pose.look_at(eye=target + (0.33, 0.31, 0.31), target=target)
+    target = work_point + np.array([0.0, 0.0, 0.05])
+    side = pose.look_at(eye=target + np.array([0.33, 0.31, 0.31]), target=target)
     return (
         CameraSpec("wrist", "tool", wrist, fovy=np.deg2rad(65.0)),
         CameraSpec("side", "base", side, fovy=np.deg2rad(45.0)),

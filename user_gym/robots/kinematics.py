@@ -1,6 +1,12 @@
-"""Where the tool is and how it moves with the joints, from a RobotSpec. Pure; knows no backend and solves no inverse."""
+"""Where the tool is and how it moves with the joints, from a RobotSpec. Pure; knows no backend and solves no inverse.
+
+Products are written out elementwise, so that a row of a batch equals the same arm alone bit by bit.
+"""
 
 from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,30 +14,76 @@ from user_gym.core import F64, RobotSpec
 from user_gym.robots import pose
 
 
-def _chain(spec: RobotSpec, q: F64) -> tuple[F64, list[F64], list[F64]]:
-    """TCP pose (..., 7), and each joint's origin and axis (..., 3) in base axes."""
-    q = np.asarray(q, float)
-    here = np.broadcast_to(pose.IDENTITY, (*q.shape[:-1], 7))
+class _Links(NamedTuple):
+    """Constant parts of a spec. Joint i turns its link by fixed[i] + sin(q) sine[i] + (1 - cos(q)) versine[i]."""
+
+    fixed: F64  # (dof, 3, 3)
+    sine: F64  # (dof, 3, 3)
+    versine: F64  # (dof, 3, 3)
+    tool: F64  # (7,) TCP in the last link
+    tool_turn: F64  # (3, 3)
+
+
+class _Chain(NamedTuple):
+    """Frames of one configuration or a batch, base axes."""
+
+    tool: F64  # (..., 3) m
+    turn: F64  # (..., 3, 3)
+    origins: list[F64]  # per joint (..., 3) m
+    axes: list[F64]  # per joint (..., 3)
+
+
+@lru_cache(maxsize=32)
+def _links(spec: RobotSpec) -> _Links:
+    fixed = pose.matrix(pose.rpy(spec.joint_rpy))
+    x, y, z = spec.joint_axis.T
+    zero = np.zeros_like(x)
+    skew = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
+    tool = pose.compose(spec.flange, spec.tcp)
+    return _Links(fixed, fixed @ skew, fixed @ skew @ skew, tool, pose.matrix(tool[3:]))
+
+
+def _product(a: F64, b: F64) -> F64:
+    """Matrix product of (..., 3, 3)."""
+    out = a[..., :, 0:1] * b[..., 0:1, :]
+    out += a[..., :, 1:2] * b[..., 1:2, :]
+    out += a[..., :, 2:3] * b[..., 2:3, :]
+    return out
+
+
+def _apply(turn: F64, v: F64) -> F64:
+    """Matrices (..., 3, 3) times one vector (3,)."""
+    return turn[..., 0] * v[0] + turn[..., 1] * v[1] + turn[..., 2] * v[2]
+
+
+def _chain(spec: RobotSpec, q: F64) -> _Chain:
+    links = _links(spec)
+    q = np.asarray(q, float)[..., None, None]
+    turns = links.fixed + np.sin(q) * links.sine + (1.0 - np.cos(q)) * links.versine  # (..., dof, 3, 3)
+    point, turn = np.zeros((*q.shape[:-3], 3)), np.broadcast_to(np.eye(3), (*q.shape[:-3], 3, 3))
     origins, axes = [], []
     for i in range(spec.dof):
-        here = pose.compose(here, np.concatenate([spec.joint_xyz[i], pose.rpy(spec.joint_rpy[i])]))
-        origins.append(here[..., :3])
-        axes.append(pose.rotate(here[..., 3:], spec.joint_axis[i]))
-        turned = pose.multiply(here[..., 3:], pose.exp(spec.joint_axis[i] * q[..., i : i + 1]))
-        here = np.concatenate([here[..., :3], turned], axis=-1)
-    return pose.compose(pose.compose(here, spec.flange), spec.tcp), origins, axes
+        point = point + _apply(turn, spec.joint_xyz[i])
+        turn = _product(turn, turns[..., i, :, :])
+        origins.append(point)
+        axes.append(_apply(turn, spec.joint_axis[i]))  # a joint leaves its own axis where it is
+    return _Chain(point + _apply(turn, links.tool), _product(turn, links.tool_turn), origins, axes)
+
+
+def position(spec: RobotSpec, q: F64) -> F64:
+    """Position (..., 3) m of the TCP in the base frame at joint angles q (..., dof) rad."""
+    return _chain(spec, q).tool
 
 
 def forward(spec: RobotSpec, q: F64) -> F64:
     """Pose (..., 7) of the TCP in the base frame at joint angles q (..., dof) rad."""
-    return _chain(spec, q)[0]
+    chain = _chain(spec, q)
+    return np.concatenate([chain.tool, pose.from_matrix(chain.turn)], axis=-1)
 
 
 def jacobian(spec: RobotSpec, q: F64) -> F64:
     """(..., 6, dof): velocity of the TCP point (m/s) and of the tool (rad/s), base axes, for each joint's 1 rad/s."""
-    tool, origins, axes = _chain(spec, q)
-    columns = [
-        np.concatenate([pose.cross(axis, tool[..., :3] - origin), axis], axis=-1)
-        for origin, axis in zip(origins, axes, strict=True)
-    ]
-    return np.stack(columns, axis=-1)
+    chain = _chain(spec, q)
+    origins, axes = np.stack(chain.origins, axis=-2), np.stack(chain.axes, axis=-2)  # (..., dof, 3)
+    linear = pose.cross(axes, chain.tool[..., None, :] - origins)
+    return np.swapaxes(np.concatenate([linear, axes], axis=-1), -1, -2)

@@ -19,8 +19,8 @@ for _constant in (IDENTITY, TOOL_DOWN):
 
 
 def _join(*parts: F64) -> F64:
-    """Components (...,) to one array (..., k)."""
-    out = np.empty((*np.broadcast_shapes(*(np.shape(p) for p in parts)), len(parts)))
+    """Components (...,), all of one shape, to one array (..., k)."""
+    out = np.empty((*parts[0].shape, len(parts)))
     for i, part in enumerate(parts):
         out[..., i] = part
     return out
@@ -77,30 +77,39 @@ def log(q: F64) -> F64:
     return _join(u[..., 0] * scale, u[..., 1] * scale, u[..., 2] * scale)
 
 
+def _pose(point: F64, turn: F64) -> F64:
+    """Point (..., 3) and quaternion (..., 4) of one shape to a pose (..., 7)."""
+    out = np.empty((*point.shape[:-1], 7))
+    out[..., :3] = point
+    out[..., 3:] = turn
+    return out
+
+
 def compose(a: F64, b: F64) -> F64:
     """Pose b, given in frame a, in the frame of a: (..., 7) x (..., 7) -> (..., 7)."""
-    point = a[..., :3] + rotate(a[..., 3:], b[..., :3])
-    turn = multiply(a[..., 3:], b[..., 3:])
-    return _join(*(point[..., i] for i in range(3)), *(turn[..., i] for i in range(4)))
+    return _pose(a[..., :3] + rotate(a[..., 3:], b[..., :3]), multiply(a[..., 3:], b[..., 3:]))
 
 
 def inverse(a: F64) -> F64:
     """The pose that undoes a (..., 7)."""
     turn = conjugate(a[..., 3:])
-    point = -rotate(turn, a[..., :3])
-    return _join(*(point[..., i] for i in range(3)), *(turn[..., i] for i in range(4)))
+    return _pose(-rotate(turn, a[..., :3]), turn)
 
 
 def from_chart(chart: F64) -> F64:
     """Pose chart (..., 6) to pose (..., 7)."""
-    turn = multiply(exp(chart[..., 3:]), TOOL_DOWN)
-    return _join(*(chart[..., i] for i in range(3)), *(turn[..., i] for i in range(4)))
+    turn = exp(chart[..., 3:])
+    x, y, z, w = turn[..., 0], turn[..., 1], turn[..., 2], turn[..., 3]
+    return _pose(chart[..., :3], _join(w, z, -y, -x))  # turn times TOOL_DOWN, which has one component
 
 
 def to_chart(pose: F64) -> F64:
     """Pose (..., 7) to pose chart (..., 6); the rotation is the shortest, so it jumps half a turn away from tool-down."""
-    turn = log(multiply(pose[..., 3:], conjugate(TOOL_DOWN)))
-    return _join(*(pose[..., i] for i in range(3)), *(turn[..., i] for i in range(3)))
+    x, y, z, w = pose[..., 3], pose[..., 4], pose[..., 5], pose[..., 6]
+    out = np.empty((*pose.shape[:-1], 6))
+    out[..., :3] = pose[..., :3]
+    out[..., 3:] = log(_join(-w, -z, y, x))  # times the inverse of TOOL_DOWN
+    return out
 
 
 def rpy(angles: F64) -> F64:

@@ -1,0 +1,87 @@
+"""Which code moves which robot, and which code is which task: tables of strings. Nothing is imported until it is asked for.
+
+Another package adds to them by entry points, each named by what it offers and pointing at the object:
+
+    user_gym.backends        "robot/backend", or "*/backend" for every robot   builds a Cell with a Robot
+    user_gym.batch_backends  the same names                                    builds a Cell with a RobotBatch
+    user_gym.tasks           a task's name                                     builds a Task
+    user_gym.robots          a robot's name (see `robots.specs`)               a RobotSpec
+"""
+
+from __future__ import annotations
+
+import inspect
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from user_gym.core import RobotSpec, Task
+from user_gym.core import RobotSpec, Task
+from user_gym.errors import BadOption, UnknownName
+from user_gym.robots import plugins, specs
+
+BACKENDS: Mapping[tuple[str, str], str] = {(name, "sim"): "user_gym.sim.cell:build" for name in specs.SPECS}
+BATCH_BACKENDS: Mapping[tuple[str, str], str] = {(name, "sim"): "user_gym.sim.cell:build_batch" for name in specs.SPECS}
+TASKS: Mapping[str, str] = {"PegInsert": "user_gym.tasks.peg_insert:PegInsert"}
+
+BACKEND_GROUP = "user_gym.backends"
+BATCH_BACKEND_GROUP = "user_gym.batch_backends"
+TASK_GROUP = "user_gym.tasks"
+ENV_OPTIONS = ("robot", "obs", "control", "dt", "render_mode")  # what every id takes besides its task's own
+
+
+def backends(robot: str, batch: bool = False) -> tuple[str, ...]:
+    """Names of the backends that can move this robot, or a batch of it. Imports nothing."""
+    table, group = (BATCH_BACKENDS, BATCH_BACKEND_GROUP) if batch else (BACKENDS, BACKEND_GROUP)
+    own = {backend for name, backend in table if name == robot}
+    offered = (point.rpartition("/") for point in plugins.names(group))
+    return tuple(sorted(own | {backend for name, _, backend in offered if name in (robot, "*")}))
+
+
+def load(robot: str, backend: str, batch: bool = False) -> Callable[..., Any]:
+    """The callable that builds this robot's cell on this backend; our own table comes before other packages.
+
+    Raises:
+        UnknownName: no such robot, or no such backend for it.
+        MissingExtra: the backend needs an extra of user_gym that is not installed.
+    """
+    table, group = (BATCH_BACKENDS, BATCH_BACKEND_GROUP) if batch else (BACKENDS, BACKEND_GROUP)
+    if (robot, backend) in table:
+        return plugins.load_object(table[robot, backend])
+    if robot not in specs.known():
+        raise UnknownName("robot", robot, specs.known())
+    for name in (f"{robot}/{backend}", f"*/{backend}"):
+        if (found := plugins.find(group, name)) is not None:
+            return found
+    kind = "batch backend" if batch else "backend"
+    raise UnknownName(f"{kind} of {robot!r}", backend, backends(robot, batch))
+
+
+def tasks() -> tuple[str, ...]:
+    """Names of all tasks. Imports nothing."""
+    return tuple(sorted({*TASKS, *plugins.names(TASK_GROUP)}))
+
+
+def make_task(task: str | Callable[..., Task], spec: RobotSpec, options: Mapping[str, Any] | None = None) -> Task:
+    """Build a task, by name or from its own class, for one arm.
+
+    Raises:
+        UnknownName: nobody registered the name.
+        BadOption: the task has no such option, or not with such a value.
+        MissingExtra: the task needs an extra of user_gym that is not installed.
+    """
+    build, options = _task(task) if isinstance(task, str) else task, dict(options or {})
+    allowed = inspect.signature(build).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in allowed.values()):
+        for name in options:
+            if name not in list(allowed)[1:]:  # the first is the arm
+                raise BadOption("option of the task", name, ", ".join(list(allowed)[1:]) or "none")
+    return build(spec, **options)
+
+
+def _task(name: str) -> Callable[..., Task]:
+    if name in TASKS:
+        return plugins.load_object(TASKS[name])
+    if (found := plugins.find(TASK_GROUP, name)) is not None:
+        return found
+    raise UnknownName("task", name, tasks())
