@@ -16,7 +16,7 @@ def register() -> None:
         if name not in gymnasium.registry:
             gymnasium.register(
                 id=name,
-                entry_point="user_gym.env:RobotEnv",
+                entry_point="user_gym.env:make",
                 vector_entry_point="user_gym.vector:RobotVectorEnv",
                 max_episode_steps=steps,
                 nondeterministic=nondeterministic,

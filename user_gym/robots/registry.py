@@ -11,11 +11,9 @@ Another package adds to them by entry points, each named by what it offers and p
 from __future__ import annotations
 
 import inspect
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from user_gym.core import RobotSpec, Task
 from user_gym.core import RobotSpec, Task
 from user_gym.errors import BadOption, UnknownName
 from user_gym.robots import plugins, specs

@@ -49,6 +49,12 @@ class Buffer:
             raise BadOption("path", path, "':memory:'", "this version keeps experience in memory only")
         return cls(capacity)
 
+    def __enter__(self) -> Buffer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def append(self, chunk: Chunk) -> Acknowledgement:
         """As `core.Storage.append`. A repeated chunk is recognised even after it left for want of capacity."""
         check(chunk)

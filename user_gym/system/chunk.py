@@ -59,7 +59,7 @@ class ChunkBuilder:
             raise BadOption("max_seconds", max_seconds, "s > 0")
         if not period > 0:
             raise BadOption("period", period, "s > 0")
-        self._names = {"source": source, "robot": robot, "task": task, "kind": kind, "clock": clock}
+        self._source, self._robot, self._task, self._kind, self._clock = source, robot, task, kind, clock
         self._max_seconds, self._period, self._wall_clock = max_seconds, period, wall_clock
         self._columns: dict[str, NDArray[Any]] = {}
         self._obs: dict[str, NDArray[Any]] = {}
@@ -113,8 +113,8 @@ class ChunkBuilder:
         columns["is_intervention"][row] = bool(info.get("is_intervention", False))
         columns["policy_version"][row] = version
         columns["time"][row] = self._now
-        self._sources.append(str(info.get("reward_source", "rule")))
         self._write_obs(row + 1, obs)
+        self._sources.append(str(info.get("reward_source", "rule")))
         self._rows += 1
         # One more step as long as the last would leave the chunk's span; the slack absorbs rounding of summed periods.
         full = self._now - self._chunk_began + (self._now - before) > self._max_seconds * (1 + 1e-9)
@@ -153,16 +153,26 @@ class ChunkBuilder:
 
     def _emit(self) -> Chunk:
         n, columns = self._rows, self._columns
+        own = {name: column[:n].copy() for name, column in columns.items()}
         chunk = Chunk(
-            **self._names,
+            source=self._source,
             episode=self._episode,
             sequence=self._sequence,
+            robot=self._robot,
+            task=self._task,
+            kind=self._kind,
             obs={name: column[: n + 1].copy() for name, column in self._obs.items()},
-            action=columns["action"][:n].copy(),
-            **{name: columns[name][:n].copy() for name in _STEP_COLUMNS},
+            action=own["action"],
+            reward=own["reward"],
+            terminated=own["terminated"],
+            truncated=own["truncated"],
+            success=own["success"],
+            policy_version=own["policy_version"],
+            is_intervention=own["is_intervention"],
             reward_source=tuple(self._sources),
+            time=own["time"],
             wall_time=self._wall,
-            clock_offset=0.0,
+            clock=self._clock,
         )
         for column in self._obs.values():
             column[0] = column[n]

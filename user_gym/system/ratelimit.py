@@ -67,7 +67,10 @@ class SamplesPerInsert:
                 self._insert_waited += self._clock() - began
 
     def sample(self, n: int = 1, timeout: float | None = None) -> None:
-        """Wait until n more updates are allowed; they count when `done` says so. Raises Closed, TimeoutError."""
+        """Wait until n more updates are allowed; they count when `done` says so. Raises Closed, TimeoutError, BadOption."""
+        if n > 1 and n > 2 * self.tolerance:
+            # The collector stops at `tolerance` owed and the learner would wait for more than that: both for ever.
+            raise BadOption("n", n, f"1, or up to twice the tolerance {self.tolerance}", "ask for one update at a time")
         with self._changed:
             began = self._clock()
             try:

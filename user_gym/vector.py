@@ -1,0 +1,283 @@
+"""n arms at one task as one gymnasium VectorEnv: one RobotBatch, the same Interface and Task as the single env.
+
+Row i of an episode equals the single env's episode with the same seed, bit for bit: the batch maths is the single maths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.utils.seeding import np_random
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from user_gym.core import F64, Bool, Cell, Judgement, Obs, RobotSpec, RobotState, Start, Task
+from user_gym.env import draw
+from user_gym.errors import BadAction, BadOption, Closed, NotReset
+from user_gym.interface import Interface
+from user_gym.robots import registry, specs
+
+
+class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
+    """Many equal arms stepped together.
+
+    Args:
+        num_envs: number of arms.
+        task: as in RobotEnv, like backend, robot, obs, control, dt and difficulty.
+        backend: see RobotEnv.
+        robot: see RobotEnv.
+        obs: see RobotEnv.
+        control: see RobotEnv.
+        dt: see RobotEnv.
+        render_mode: None or "rgb_array".
+        max_episode_steps: of each episode; None: the task's own.
+        autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset with options={"reset_mask": (n,) bool}).
+        threads: that step the arms.
+        **difficulty: see RobotEnv.
+
+    Raises:
+        UnknownName, BadOption, MissingExtra: as RobotEnv.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: str | Callable[..., Task] = "PegInsert",
+        backend: str = "sim",
+        robot: str = "franka-fr3",
+        obs: str = "state",
+        control: str = "tcp",
+        dt: float = 0.004,
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        threads: int = 1,
+        **difficulty: Any,
+    ) -> None:
+        if not isinstance(num_envs, int) or num_envs < 1:
+            raise BadOption("num_envs", num_envs, "1 or more")
+        if render_mode not in (None, "rgb_array"):
+            raise BadOption("render_mode", render_mode, "None | rgb_array")
+        try:
+            self._autoreset = AutoresetMode(autoreset_mode)
+        except ValueError:
+            raise BadOption("autoreset_mode", autoreset_mode, " | ".join(m.value for m in AutoresetMode)) from None
+        self.spec_of_robot: RobotSpec = specs.spec(robot)
+        self.task: Task = registry.make_task(task, self.spec_of_robot, difficulty)
+        self._interface = Interface(self.spec_of_robot, self.task, obs, control)
+        build = registry.load(robot, backend, batch=True)
+        self._cell: Cell = build(self.spec_of_robot, self.task, control, dt, num_envs, threads)
+        self._max_episode_steps = self.task.max_steps if max_episode_steps is None else max_episode_steps
+        self.num_envs = num_envs
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 10, "autoreset_mode": self._autoreset}
+        self.render_mode = render_mode
+        self.single_observation_space: gymnasium.Space[Any] = self._interface.observation_space
+        self.single_action_space: gymnasium.Space[Any] = self._interface.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._state: RobotState | None = None
+        self._rngs = [np.random.default_rng() for _ in range(num_envs)]
+        self._steps = np.zeros(num_envs, int)
+        self._done = np.zeros(num_envs, bool)
+        self._first = np.zeros((num_envs, 6))
+        self._progress: F64 | None = None
+
+    @property
+    def state(self) -> RobotState:
+        """The newest states, (n, ...). Raises NotReset."""
+        if self.closed:
+            raise Closed("the environment is closed; make a new one")
+        if self._state is None:
+            raise NotReset("step, render or state before reset; call env.reset() first")
+        return self._state
+
+    @property
+    def task_description(self) -> str:
+        """As RobotEnv.task_description."""
+        return self.task.description
+
+    def reset(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Obs, dict[str, Any]]:
+        """Begin episodes: of all arms, or of those in options["reset_mask"].
+
+        Args:
+            seed: one number (arm i gets seed + i), or one for each arm.
+            options: "reset_mask": (n,) bool; "tcp": (6,) or (n, 6) where to start.
+
+        Raises:
+            BadOption: a seed list of another length, or an option that is not allowed.
+        """
+        if self.closed:
+            raise Closed("the environment is closed; make a new one")
+        options = dict(options or {})
+        mask = self._mask(options.pop("reset_mask", None))
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
+        if seeds is not None and len(seeds) != self.num_envs:
+            raise BadOption("seed", seed, f"one number, or a list of {self.num_envs}")
+        for i in np.flatnonzero(mask):
+            if seeds is not None and seeds[i] is not None:
+                self._rngs[i], _ = np_random(int(seeds[i]))  # pyright: ignore[reportArgumentType]
+        self._connect()
+        self._begin(mask, options)
+        return self._observe(self._pictures()), self._resting_info(mask)
+
+    def step(self, actions: np.ndarray) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Order all arms; wait one control period; judge. Arms that autoreset say so as the mode prescribes."""
+        state = self.state
+        resting = self._done.copy() if self._autoreset is AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, bool)
+        if self._autoreset is AutoresetMode.DISABLED and self._done.any():
+            over = np.flatnonzero(self._done).tolist()
+            raise NotReset(f"episodes {over} are over; reset them with options={{'reset_mask': ...}}")
+        acting = ~resting
+        actions = np.array(actions, np.float64)
+        if actions.shape != self.action_space.shape:
+            raise BadAction(f"actions of shape {actions.shape}; allowed: {self.action_space.shape}")
+        actions[resting] = 0.0  # ignored, whatever they are
+        command, executed, clipped = self._interface.command(actions, state)
+        if acting.any():
+            self._state = self._cell.robot.exchange(command, None if acting.all() else acting)
+        judged = self._judge()
+        self._progress = np.where(resting[:, None], self._progress, judged.progress)
+        self._steps[acting] += 1
+        terminated = (judged.success | judged.failure) & acting
+        truncated = (self._steps >= self._max_episode_steps) & acting
+        reward = np.where(acting, judged.reward, 0.0)
+        self._done = terminated | truncated
+        info = self._acting_info(acting, judged, executed, clipped) if acting.any() else {}
+        if resting.any():
+            self._begin(resting, {})
+            self._merge(info, self._resting_info(resting), resting)
+        obs = self._observe(self._pictures())
+        if self._autoreset is AutoresetMode.SAME_STEP and self._done.any():
+            obs, info = self._restart(obs, info)
+        return obs, reward, terminated, truncated, info
+
+    def render(self) -> tuple[np.ndarray, ...] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One picture (480, 480, 3) of each arm, in mode "rgb_array"."""
+        _ = self.state
+        return tuple(self._cell.view.read().image) if self.render_mode == "rgb_array" and self._cell.view else None
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Stop the arms and let go of everything."""
+        for device in (self._cell.view, *self._cell.cameras.values(), self._cell.robot):
+            if device is not None:
+                device.close()
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """An attribute, or the result of a method, once for each arm: they are all alike."""
+        value = getattr(self, name)
+        value = value(*args, **kwargs) if callable(value) else value
+        return (value,) * self.num_envs
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """An attribute once for each arm."""
+        return self.call(name)
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Set an attribute of all arms; a list must give one equal value for each."""
+        if isinstance(values, list | tuple):
+            if len(values) != self.num_envs or any(v != values[0] for v in values):
+                raise BadOption(name, values, f"one value, or {self.num_envs} equal ones: the arms share their settings")
+            values = values[0]
+        setattr(self, name, values)
+
+    def _mask(self, mask: Any) -> Bool:
+        if mask is None:
+            return np.ones(self.num_envs, bool)
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
+            raise BadOption("reset_mask", mask, f"a bool array of shape ({self.num_envs},) with at least one True")
+        if self._state is None and not mask.all():
+            raise NotReset("a first reset of some arms only; reset all of them once")
+        return mask
+
+    def _connect(self) -> None:
+        self._cell.robot.connect()
+        for name in self._interface.cameras:
+            self._cell.cameras[name].connect()
+        if self.render_mode == "rgb_array" and self._cell.view is not None:
+            self._cell.view.connect()
+
+    def _begin(self, mask: Bool, options: dict[str, Any]) -> None:
+        """Draw starts for the arms of mask and place them."""
+        tcp = options.pop("tcp", None)
+        per_arm = [options | ({} if tcp is None else {"tcp": np.broadcast_to(tcp, (self.num_envs, 6))[i]}) for i in range(self.num_envs)]
+        starts = {int(i): draw(self.task, self._rngs[i], per_arm[i]) for i in np.flatnonzero(mask)}
+        any_start = next(iter(starts.values()))
+        rows = [starts.get(i, any_start) for i in range(self.num_envs)]  # rows outside the mask are ignored
+        batch = Start(
+            tcp=np.stack([s.tcp for s in rows]),
+            gripper=np.array([s.gripper for s in rows], float),
+            objects=np.stack([s.objects for s in rows]),
+            progress=np.stack([s.progress for s in rows]),
+            seed=np.array([s.seed for s in rows]),
+        )
+        self._state = self._cell.robot.reset(mask, batch)
+        self._first = np.where(mask[:, None], self._state.tcp, self._first)
+        self._progress = batch.progress if self._progress is None else np.where(mask[:, None], batch.progress, self._progress)
+        self._steps[mask] = 0
+        self._done = self._done & ~mask
+
+    def _restart(self, obs: Obs, info: dict[str, Any]) -> tuple[Obs, dict[str, Any]]:
+        """SAME_STEP: the last observation and info move to final_obs and final_info."""
+        done = self._done.copy()
+        final = np.full(self.num_envs, None, object)
+        for i in np.flatnonzero(done):
+            final[i] = {k: v[i].copy() for k, v in obs.items()}
+        last = {k: v for k, v in info.items() if not k.startswith("_")}
+        final_info: dict[str, Any] = {}
+        for key, value in last.items():
+            final_info[key] = np.where(done.reshape(-1, *[1] * (value.ndim - 1)), value, np.zeros_like(value))
+            final_info[f"_{key}"] = done & info[f"_{key}"]
+        self._begin(done, {})
+        rest: dict[str, Any] = {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done}
+        for key, value in last.items():
+            value[done] = 0  # what remains is of the arms that go on
+            rest[key], rest[f"_{key}"] = value, info[f"_{key}"] & ~done
+        self._merge(rest, self._resting_info(done), done)
+        return self._observe(self._pictures()), rest
+
+    def _judge(self) -> Judgement:
+        return self.task.judge(self.state, self._cell.scene.observe(), self._progress)  # pyright: ignore[reportArgumentType]
+
+    def _observe(self, pictures: dict[str, Any]) -> Obs:
+        return self._interface.observe(self.state, self._cell.scene.observe(), pictures, self._first)
+
+    def _pictures(self) -> dict[str, Any]:
+        return {name: self._cell.cameras[name].read().image for name in self._interface.cameras}
+
+    def _acting_info(self, acting: Bool, judged: Judgement, executed: np.ndarray, clipped: Any) -> dict[str, Any]:
+        n = self.num_envs
+        values = {
+            "is_success": judged.success & acting,
+            "is_intervention": np.zeros(n, bool),
+            "teleop_action": np.where(acting[:, None], executed, np.float32(0)),
+            "executed_action": np.where(acting[:, None], executed, np.float32(0)),
+            "safety_clipped": np.broadcast_to(clipped, (n,)) & acting,
+            "terminate_episode": np.zeros(n, bool),
+            "rerecord_episode": np.zeros(n, bool),
+            "discrete_penalty": np.zeros(n),
+            "time": np.where(acting, self.state.time, 0.0),
+        }
+        return {k: v for key, value in values.items() for k, v in ((key, value), (f"_{key}", acting.copy()))}
+
+    def _resting_info(self, mask: Bool) -> dict[str, Any]:
+        values = {
+            "is_success": np.zeros(self.num_envs, bool),
+            "is_intervention": np.zeros(self.num_envs, bool),
+            "time": np.where(mask, self.state.time, 0.0),
+        }
+        return {k: v for key, value in values.items() for k, v in ((key, value), (f"_{key}", mask.copy()))}
+
+    @staticmethod
+    def _merge(info: dict[str, Any], more: dict[str, Any], mask: Bool) -> None:
+        """Put the rows of mask of one batched info into another."""
+        for key, value in more.items():
+            if key.startswith("_"):
+                info[key] = info.get(key, np.zeros_like(mask)) | value
+            else:
+                info[key] = np.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, info.get(key, np.zeros_like(value)))
