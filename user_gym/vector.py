@@ -236,8 +236,10 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._begin(done, {})
         rest: dict[str, Any] = {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done}
         for key, value in last.items():
-            value[done] = 0  # what remains is of the arms that go on
-            rest[key], rest[f"_{key}"] = value, info[f"_{key}"] & ~done
+            going_on = info[f"_{key}"] & ~done
+            if going_on.any():
+                value[done] = 0
+                rest[key], rest[f"_{key}"] = value, going_on
         self._merge(rest, self._resting_info(done), done)
         return self._observe(self._pictures()), rest
 

@@ -83,9 +83,9 @@ def _bounded(name: str, order: F64, now: F64, low: F64, high: F64, step: F64) ->
     if order.shape != now.shape:
         raise BadAction(f"order {name} has shape {order.shape}; allowed: {now.shape}, the shape of what is measured")
     target = np.maximum(order, low)
-    np.minimum(target, high, target)
-    np.maximum(target, now - step, target)
-    np.minimum(target, now + step, target)
+    np.minimum(target, high, out=target)
+    np.maximum(target, now - step, out=target)
+    np.minimum(target, now + step, out=target)
     change = np.maximum.reduce(np.abs(target - order), -1)
     if not (np.maximum.reduce(change) if change.ndim else change) < inf:  # NaN and infinity of either side end up here
         _refuse(f"order {name}", order, BadAction)
