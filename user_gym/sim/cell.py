@@ -8,11 +8,10 @@ import numpy as np
 
 from user_gym.core import Camera, Cell, Command, Compliance, RobotSpec, RobotState, Scene, Start, Task
 from user_gym.sim.painter import Painter, TwinCamera
-from user_gym.sim.plant import compile_plant
+from user_gym.sim.plant import compile_plant, view
 from user_gym.sim.twins import MujocoTwins
 from user_gym.sim.window import Window
 
-VIEW = 480  # pixels, the picture for people
 _ALL = np.ones(1, bool)
 
 
@@ -75,12 +74,12 @@ def build_batch(spec: RobotSpec, task: Task, control: str, dt: float, count: int
 
 
 def _cameras(twins: MujocoTwins, spec: RobotSpec, task: Task, batched: bool) -> tuple[dict[str, Camera], Camera]:
-    """Cameras of equal size share one painter; the view for people is the side camera, larger."""
+    """Cameras of equal size share one painter; the view for people has its own."""
     painters: dict[tuple[int, int], Painter] = {}
     cameras: dict[str, Camera] = {}
     for camera in spec.cameras:
         size = (camera.height, camera.width)
         painters.setdefault(size, Painter(twins, task, *size))
         cameras[camera.name] = TwinCamera(camera, twins, painters[size], batched)
-    side = replace(spec.cameras[-1], height=VIEW, width=VIEW)
-    return cameras, TwinCamera(side, twins, Painter(twins, task, VIEW, VIEW), batched)
+    large = view(spec)
+    return cameras, TwinCamera(large, twins, Painter(twins, task, large.height, large.width), batched)

@@ -14,7 +14,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from user_gym.core import F64, Body, Damping, ForceEstimate, RobotSpec, Shape, Task
+from user_gym.core import F64, Body, CameraSpec, Damping, ForceEstimate, RobotSpec, Shape, Task
 from user_gym.errors import BadOption
 from user_gym.robots import pose
 from user_gym.sim.arm import SCENE, TOOL, Arm, add_arm, wxyz
@@ -22,6 +22,7 @@ from user_gym.sim.arm import SCENE, TOOL, Arm, add_arm, wxyz
 MIN_DT, MAX_DT = 0.001, 0.005  # s; the contacts were tuned in this range
 NULL_SPRING = 0.5  # N m/rad towards home: stands in for the null-space term of a 7-joint controller
 FINGER_SERVO = 2000.0  # N/m
+VIEW = 480  # pixels, the picture for people
 _GEOMS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
@@ -161,16 +162,24 @@ def _furnish(ms: Any, arm: Arm, spec: RobotSpec) -> None:
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
         rgb1=(0.93, 0.95, 0.97), rgb2=(0.70, 0.76, 0.84), width=32, height=192,
     )  # fmt: skip
-    world.add_light(pos=(0.3, -0.6, 1.6), dir=(0.1, 0.4, -1), diffuse=(0.75, 0.75, 0.75), type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
-    ms.visual.headlight.ambient, ms.visual.headlight.diffuse = (0.45, 0.45, 0.45), (0.35, 0.35, 0.35)
+    world.add_light(pos=(0.3, -0.6, 1.6), dir=(0.1, 0.4, -1), diffuse=(0.55, 0.55, 0.55), specular=(0.1, 0.1, 0.1), type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
+    head = ms.visual.headlight
+    head.ambient, head.diffuse, head.specular = (0.40, 0.40, 0.40), (0.25, 0.25, 0.25), (0.05, 0.05, 0.05)
     ms.visual.quality.shadowsize, ms.visual.quality.offsamples = 0, 0  # software rendering: 200 times faster without
     ms.visual.map.znear, ms.visual.map.zfar = 0.01, 20
     ms.stat.extent, ms.stat.center = 0.8, (0.3, 0, 0.3)
-    for camera in spec.cameras:
+    for camera in (*spec.cameras, view(spec)):
         # MuJoCo's cameras look along -z with y up; ours along +z with y down: half a turn about x.
         quat = pose.multiply(camera.pose[3:], np.array([1.0, 0.0, 0.0, 0.0]))
         parent = arm.tool if camera.mount == "tool" else world
         parent.add_camera(name=camera.name, pos=camera.pose[:3], quat=wxyz(quat), fovy=np.degrees(camera.fovy))
+
+
+def view(spec: RobotSpec) -> CameraSpec:
+    """The camera for people: all of the arm and its work, whatever the arm's size."""
+    reach = float(spec.work_point[0]) / 0.5
+    eye, target = np.array([1.30, 1.00, 0.80]) * reach, np.array([0.28, 0.0, 0.30]) * reach
+    return CameraSpec("view", "base", pose.look_at(eye, target), np.deg2rad(40.0), VIEW, VIEW)
 
 
 def _add_controller(ms: Any, spec: RobotSpec, control: str, arm: Arm) -> None:

@@ -40,12 +40,12 @@ class Channel(Generic[Item]):
         self._changed = Condition()
         self._closed = False
         self._passed = 0
-        self._put_waited = self._get_waited = 0.0
+        self._waited = {"put": 0.0, "get": 0.0}  # s
 
     def put(self, item: Item, timeout: float | None = None) -> None:
         """Queue an item, waiting for room. Raises Closed, or TimeoutError after `timeout` s; then it is not queued."""
         with self._changed:
-            self._put_waited += self._wait(lambda: self._closed or len(self._items) < self._capacity, timeout, "room")
+            self._wait("put", lambda: self._closed or len(self._items) < self._capacity, timeout)
             if self._closed:
                 raise Closed("the channel is closed; nothing more can be put")
             self._items.append(item)
@@ -54,7 +54,7 @@ class Channel(Generic[Item]):
     def get(self, timeout: float | None = None) -> Item:
         """The oldest item, waiting for one. Raises TimeoutError after `timeout` s, or Closed when drained."""
         with self._changed:
-            self._get_waited += self._wait(lambda: self._closed or bool(self._items), timeout, "an item")
+            self._wait("get", lambda: self._closed or bool(self._items), timeout)
             if not self._items:
                 raise Closed("the channel is closed and drained")
             item = self._items.popleft()
@@ -71,16 +71,18 @@ class Channel(Generic[Item]):
     def stats(self) -> ChannelStats:
         """Depth and waits now."""
         with self._changed:
-            return ChannelStats(len(self._items), self._passed, self._put_waited, self._get_waited)
+            return ChannelStats(len(self._items), self._passed, self._waited["put"], self._waited["get"])
 
-    def _wait(self, ready: Callable[[], bool], timeout: float | None, what: str) -> float:
-        """Wait with the lock held; returns the seconds waited."""
+    def _wait(self, side: str, ready: Callable[[], bool], timeout: float | None) -> None:
+        """Wait, with the lock held, and count the seconds for that side."""
         if ready():
-            return 0.0
+            return
         began = self._clock()
-        while not ready():
-            left = None if timeout is None else began + timeout - self._clock()
-            if left is not None and left <= 0:
-                raise TimeoutError(f"waited {timeout} s for {what}")
-            self._changed.wait(left)
-        return self._clock() - began
+        try:
+            while not ready():
+                left = None if timeout is None else began + timeout - self._clock()
+                if left is not None and left <= 0:
+                    raise TimeoutError(f"{side} waited {timeout} s; {len(self._items)} of {self._capacity} items are queued")
+                self._changed.wait(left)
+        finally:
+            self._waited[side] += self._clock() - began

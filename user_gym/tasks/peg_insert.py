@@ -18,6 +18,7 @@ CLEARANCE = 0.0005  # m, per side
 HOLE_DEPTH = 0.025  # m
 RIM = 0.030  # m, height of the board's top above the table
 CHAMFER = 0.002  # m, at 45 degrees
+FRICTION = 0.3  # of peg and board
 BOARD = 0.075  # m, half width: wider than the workspace, so a peg cannot pass beside it
 INSIDE = 0.002  # m: a tip below the rim is at most clearance + tilt off the axis (< 1 mm); beyond this it is elsewhere
 DEPTH_SHARE = 0.8
@@ -97,7 +98,7 @@ def _peg() -> Body:
     grip = 0.012  # m of the peg above the TCP
     half = PEG_WIDTH / 2
     shape = Shape("box", (half, half, (PEG_LENGTH + grip) / 2), _pose(z=(PEG_LENGTH - grip) / 2), (0.85, 0.25, 0.15, 1.0))
-    return Body("peg", "tool", (shape,), mass=0.05, friction=0.3)
+    return Body("peg", "tool", (shape,), mass=0.05, friction=FRICTION)
 
 
 def _board() -> Body:
@@ -125,4 +126,4 @@ def _board() -> Body:
         along_x = np.array([0.0, side * inset, z, side * s, 0.0, 0.0, c])
         shapes.append(Shape("box", (section, hole + CHAMFER, section / 2), along_y, dark))
         shapes.append(Shape("box", (hole + CHAMFER, section, section / 2), along_x, dark))
-    return Body("board", "table", tuple(shapes), friction=0.3)
+    return Body("board", "table", tuple(shapes), friction=FRICTION)
