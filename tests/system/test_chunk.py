@@ -1,0 +1,144 @@
+"""Steps become chunks, and unsound chunks are refused by name."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from toy_training import chunk
+
+from user_gym.errors import BadChunk, BadOption, NotReset
+from user_gym.system import ChunkBuilder, check
+
+
+def observation(i):
+    return {"state": np.full(2, i, np.float32)}
+
+
+def collect(builder, steps, end=True, info=lambda i: {}):
+    """Chunks of one episode whose observation i is full of i."""
+    builder.start(observation(0), episode=4)
+    chunks = []
+    for i in range(steps):
+        last = end and i == steps - 1
+        chunks.append(builder.add(np.array([i], np.float32), i, False, last, info(i), observation(i + 1), version=i))
+    return [c for c in chunks if c is not None]
+
+
+def test_a_chunk_spans_at_most_a_second_and_borders_are_shared():
+    chunks = collect(ChunkBuilder("a", "r", "t"), 25)
+    assert [len(c) for c in chunks] == [10, 10, 5]
+    assert [c.sequence for c in chunks] == [0, 1, 2]
+    for c in chunks:
+        check(c)
+    for one, two in pairwise(chunks):
+        np.testing.assert_array_equal(one.obs["state"][-1], two.obs["state"][0])
+    np.testing.assert_array_equal(np.concatenate([c.action[:, 0] for c in chunks]), np.arange(25))
+    np.testing.assert_array_equal(np.concatenate([c.policy_version for c in chunks]), np.arange(25))
+
+
+def test_time_in_info_rules_over_the_period():
+    chunks = collect(ChunkBuilder("a", "r", "t", period=0.1), 8, info=lambda i: {"time": 0.25 * (i + 1)})
+    assert [len(c) for c in chunks] == [4, 4]
+    assert chunks[1].time[0] == 1.25
+
+
+def test_an_emitted_chunk_is_not_written_again():
+    builder = ChunkBuilder("a", "r", "t")
+    first, *_ = collect(builder, 10)
+    before = first.obs["state"].copy(), first.action.copy()
+    collect(builder, 10, info=lambda i: {"executed_action": np.array([9.0])})
+    np.testing.assert_array_equal(first.obs["state"], before[0])
+    np.testing.assert_array_equal(first.action, before[1])
+
+
+def test_what_info_says_is_stored():
+    said = {
+        "executed_action": np.array([0.25], np.float64),
+        "is_success": True,
+        "is_intervention": True,
+        "reward_source": "human",
+    }
+    (made,) = collect(ChunkBuilder("a", "r", "t"), 2, info=lambda i: said if i == 1 else {})
+    np.testing.assert_array_equal(made.action[:, 0], np.array([0, 0.25], np.float32))
+    assert made.success.tolist() == made.is_intervention.tolist() == [False, True]
+    assert made.reward_source == ("rule", "human")
+
+
+def test_long_chunks_outgrow_the_first_columns():
+    (made,) = collect(ChunkBuilder("a", "r", "t", max_seconds=100.0), 300)
+    np.testing.assert_array_equal(made.obs["state"][:, 0], np.arange(301))
+    np.testing.assert_array_equal(made.reward, np.arange(300))
+
+
+def test_flush_gives_the_rest_once_and_nothing_after_the_end():
+    builder = ChunkBuilder("a", "r", "t")
+    collect(builder, 3, end=False)
+    rest = builder.flush()
+    assert rest is not None
+    assert len(rest) == 3
+    assert builder.flush() is None
+    collect(builder, 3)
+    assert builder.flush() is None
+
+
+def test_the_wall_time_is_that_of_the_chunks_first_step():
+    ticks = iter([100.0, 200.0])
+    one, two = collect(ChunkBuilder("a", "r", "t", wall_clock=lambda: next(ticks)), 20)
+    assert (one.wall_time, two.wall_time) == (100.0, 200.0)
+
+
+def test_a_step_before_start_or_after_the_end_is_refused():
+    builder = ChunkBuilder("a", "r", "t")
+    with pytest.raises(NotReset, match="start"):
+        builder.add(np.zeros(1), 0, False, False, {}, observation(0), 0)
+    collect(builder, 3)
+    with pytest.raises(NotReset, match="start"):
+        builder.add(np.zeros(1), 0, False, False, {}, observation(0), 0)
+
+
+@pytest.mark.parametrize(
+    ("obs", "says"),
+    [
+        ({"image": np.zeros(2, np.float32)}, "keys"),
+        ({"state": np.zeros(3, np.float32)}, r"\(3,\)"),
+        ({"state": np.zeros(1, np.float32)}, r"\(1,\)"),  # would broadcast
+        ({"state": np.zeros(2)}, "float64"),
+    ],
+)
+def test_an_observation_that_changes_is_refused(obs, says):
+    builder = ChunkBuilder("a", "r", "t")
+    builder.start(observation(0), 0)
+    with pytest.raises(BadChunk, match=says):
+        builder.add(np.zeros(1), 0, False, False, {}, obs, 0)
+
+
+@pytest.mark.parametrize("options", [{"kind": "film"}, {"max_seconds": 0}, {"period": float("nan")}])
+def test_options_outside_what_is_allowed_are_refused(options):
+    with pytest.raises(BadOption, match=next(iter(options))):
+        ChunkBuilder("a", "r", "t", **options)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"obs": {"state": np.zeros((3, 2))}}, "'state' has 3 rows; 3 steps need 4"),
+        ({"obs": {}}, "no observation"),
+        ({"action": np.zeros((2, 1), np.float32)}, "action has 2 rows"),
+        ({"action": np.zeros((3, 1))}, "action is float64"),
+        ({"action": np.array([[0], [np.nan], [0]], np.float32)}, "action is not finite in row 1"),
+        ({"reward": np.array([0, 1, np.inf], np.float32)}, "reward is not finite in row 2"),
+        ({"terminated": np.zeros(3)}, "terminated is float64"),
+        ({"truncated": np.zeros(2, bool)}, "truncated has 2 rows"),
+        ({"time": np.array([0.1, 0.1, 0.2])}, "time does not increase at row 1"),
+        ({"time": np.array([0.1, np.nan, 0.2])}, "time is not finite in row 1"),
+        ({"terminated": np.array([True, False, False])}, "ends in row 0 of 3"),
+        ({"reward_source": ("rule",)}, "reward_source has 1 rows"),
+        ({"kind": "film"}, "kind 'film'"),
+        ({"sequence": -1}, "negative"),
+        ({"reward": np.zeros(0, np.float32)}, "no steps"),
+    ],
+)
+def test_unsound_chunks_are_refused_by_the_name_of_the_column(changes, says):
+    with pytest.raises(BadChunk, match=says):
+        check(replace(chunk(3), **changes))

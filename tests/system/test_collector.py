@@ -1,0 +1,145 @@
+"""The collector acts with the newest weights and hands over every step."""
+
+import threading
+
+import gymnasium
+import numpy as np
+import pytest
+from toy_training import Toy, ToyPolicy
+
+from user_gym.errors import BadOption
+from user_gym.system import Broadcaster, Channel, ChunkBuilder, Collector, SamplesPerInsert
+
+
+def collector(env=None, policy=None, limiter=None, broadcaster=None, max_seconds=1.0, **options):
+    """A collector whose learner never holds it up, and its channel."""
+    channel = Channel(100)
+    limiter = limiter or SamplesPerInsert(1, float("inf"))
+    builder = ChunkBuilder("a", "r", "t", max_seconds=max_seconds)
+    broadcaster = broadcaster or Broadcaster()
+    return Collector(env or Toy(), policy or ToyPolicy(), channel, limiter, broadcaster, builder, **options), channel
+
+
+def everything(channel):
+    channel.close()
+    return [channel.get() for _ in range(channel.stats().depth)]
+
+
+def test_every_step_is_handed_over_also_of_an_unfinished_episode():
+    it, channel = collector()
+    it.run(threading.Event(), 25)
+    chunks = everything(channel)
+    assert [(c.episode, len(c)) for c in chunks] == [(0, 10), (1, 10), (2, 5)]
+    assert (it.env_steps, it.episodes) == (25, 3)
+    assert chunks[0].truncated[-1]
+    assert not chunks[2].truncated.any()
+    assert it.last_return == pytest.approx(float(chunks[1].reward.sum()), rel=1e-5)
+
+
+def test_random_steps_are_uniform_seeded_and_marked():
+    it, channel = collector(random_steps=15, seed=3)
+    it.run(threading.Event(), 20)
+    again, other = collector(random_steps=15, seed=3)
+    again.run(threading.Event(), 20)
+    one, two = (np.concatenate([c.action for c in everything(c)]) for c in (channel, other))
+    np.testing.assert_array_equal(one, two)
+    assert np.ptp(one[:15]) > 1.0  # the toy policy's own noise stays within 0.8
+    assert abs(one[15:]).max() < 0.5
+
+
+def test_weights_are_swapped_between_two_steps():
+    broadcaster = Broadcaster()
+
+    class Publishing(Toy):
+        def step(self, action):
+            broadcaster.publish({"mean": np.zeros(1, np.float32)}, "toy")
+            return super().step(action)
+
+    broadcaster.publish({"mean": np.zeros(1, np.float32)}, "toy")
+    it, channel = collector(Publishing(), broadcaster=broadcaster)
+    it.run(threading.Event(), 10)
+    (made,) = everything(channel)
+    assert made.policy_version.tolist() == list(range(10))
+
+
+class Counting(ToyPolicy):
+    """Plans four steps; the action tells which plan and which step."""
+
+    def __init__(self):
+        super().__init__()
+        self.plans = 0
+
+    def act(self, obs, deterministic=False):
+        self.plans += 1
+        chunk = super().act(obs)
+        actions = self.plans / 100 + np.arange(4, dtype=np.float32)[:, None] / 1000
+        return type(chunk)(actions.astype(np.float32), self.plans)
+
+
+def test_a_plan_is_carried_out_and_dropped_at_the_end_of_an_episode():
+    it, channel = collector(policy=Counting())
+    it.run(threading.Event(), 12)
+    one, two = everything(channel)
+    assert one.policy_version.tolist() == [1] * 4 + [2] * 4 + [3] * 2
+    assert two.policy_version.tolist() == [4] * 2
+    np.testing.assert_allclose(one.action[:5, 0], [0.01, 0.011, 0.012, 0.013, 0.02], rtol=1e-5)
+
+
+def test_an_intervention_drops_the_plan():
+    class Human(Toy):
+        def step(self, action):
+            *rest, info = super().step(action)
+            return *rest, {**info, "is_intervention": self.n == 2}
+
+    it, channel = collector(Human(), Counting())
+    it.run(threading.Event(), 10)
+    (made,) = everything(channel)
+    assert made.policy_version.tolist() == [1] * 2 + [2] * 4 + [3] * 4
+    assert made.is_intervention.tolist() == [False, True] + [False] * 8
+
+
+def test_dict_observations_keep_their_names_and_others_are_called_obs():
+    class Named(Toy):
+        def reset(self, *, seed=None, options=None):
+            obs, info = super().reset(seed=seed)
+            return {"state": obs}, info
+
+        def step(self, action):
+            obs, *rest = super().step(action)
+            return {"state": obs}, *rest
+
+    for env, names in ((Toy(), {"obs"}), (Named(), {"state"})):
+        it, channel = collector(env)
+        it.run(threading.Event(), 10)
+        assert set(everything(channel)[0].obs) == names
+
+
+def test_it_ends_when_stop_is_set_and_when_the_limiter_closes():
+    stop = threading.Event()
+
+    class Stopping(Toy):
+        def step(self, action):
+            if self.n == 3:
+                stop.set()
+            return super().step(action)
+
+    it, channel = collector(Stopping())
+    it.run(stop, 1000)
+    assert [len(c) for c in everything(channel)] == [4]
+
+    limiter = SamplesPerInsert(1, 0)
+    it, channel = collector(limiter=limiter)
+    thread = threading.Thread(target=it.run, args=(threading.Event(), 1000), daemon=True)
+    thread.start()
+    channel.get(timeout=5)
+    limiter.close()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert it.env_steps == 10
+
+
+def test_an_action_space_without_bounds_is_refused():
+    env = Toy()
+    env.action_space = gymnasium.spaces.Discrete(3)
+    with pytest.raises(BadOption, match="Box"):
+        collector(env)

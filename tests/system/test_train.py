@@ -1,0 +1,220 @@
+"""Synchronous runs repeat bit for bit, asynchronous ones keep the ratio, and both end whole."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from toy_training import Toy, ToyAgent, chunk
+
+from user_gym.errors import BadOption
+from user_gym.system import Broadcaster, Buffer, Channel, Counters, Learner, Mixture, SamplesPerInsert, train
+
+
+class Recording(Buffer):
+    """Remembers all it is given."""
+
+    def append(self, chunk):
+        self.seen = [*getattr(self, "seen", []), chunk]
+        return super().append(chunk)
+
+
+def run(agent=None, env=None, storage=None, **options):
+    agent, storage = agent or ToyAgent(), Recording() if storage is None else storage
+    options = {"steps": 300, "batch_size": 16, **options}
+    return train(env or Toy(), agent, storage, **options), agent, storage
+
+
+def collectors_alive():
+    return [t for t in threading.enumerate() if t.name == "collector"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"updates_per_step": 2.5, "publish_every": 3, "random_steps": 30, "learning_starts": 40},
+        {"updates_per_step": 0.3, "max_seconds": 0.4},
+        {"max_seconds": 0.1, "learning_starts": 200},  # one step a chunk: the queue is full before learning starts
+    ],
+)
+def test_synchronous_runs_with_equal_seeds_are_equal_bit_for_bit(options):
+    (one, first, a), (two, second, b) = (run(seed=5, **options) for _ in range(2))
+    assert one.counters == two.counters
+    assert first.mean.tobytes() == second.mean.tobytes()
+    assert len(a.seen) == len(b.seen)
+    for c, d in zip(a.seen, b.seen, strict=True):
+        for name in ("action", "reward", "policy_version", "truncated"):
+            assert getattr(c, name).tobytes() == getattr(d, name).tobytes()
+        assert c.obs["obs"].tobytes() == d.obs["obs"].tobytes()
+    _, third, _ = run(seed=6, **options)
+    assert third.mean.tobytes() != first.mean.tobytes()
+
+
+def test_in_a_synchronous_run_each_chunk_is_made_by_the_newest_weights():
+    _, _, storage = run(max_seconds=0.5)
+    for c in storage.seen:
+        assert set(c.policy_version.tolist()) == {c.episode * 10 + c.sequence * 5}
+
+
+def test_both_modes_learn_the_toy():
+    for options in ({}, {"synchronous": False, "tolerance": 20.0}):
+        result, agent, _ = run(agent=ToyAgent(rate=0.1), steps=600, **options)
+        assert agent.mean[0] == pytest.approx(0.5, abs=0.15)
+        assert result.progress.mean_return > -1.0  # the first episodes get -2.6
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 7.0, 50.0])
+def test_an_asynchronous_run_ends_within_its_tolerance(tolerance):
+    result, _, storage = run(synchronous=False, tolerance=tolerance, updates_per_step=2, learning_starts=50)
+    assert len(storage) == result.counters.env_steps == result.progress.env_steps == 300
+    assert abs(result.counters.updates - 2 * 250) <= tolerance
+    assert not result.interrupted
+
+
+def test_a_free_run_ends_with_the_collector():
+    result, _, storage = run(synchronous=False, tolerance=math.inf)
+    assert len(storage) == 300
+    assert result.counters.updates < 300 or result.progress.ratio >= 1
+
+
+def test_a_failing_environment_is_raised_in_the_caller_and_nothing_is_lost():
+    class Broken(Toy):
+        def step(self, action):
+            if self.n == 4 and self.x is not None and getattr(self, "episodes", 0) == 2:
+                raise RuntimeError("cable")
+            return super().step(action)
+
+        def reset(self, *, seed=None, options=None):
+            self.episodes = getattr(self, "episodes", -1) + 1
+            return super().reset(seed=seed)
+
+    storage = Buffer.open(":memory:")
+    with pytest.raises(RuntimeError, match="cable"):
+        run(env=Broken(), storage=storage)
+    assert len(storage) == 20
+    assert not collectors_alive()
+
+
+def test_a_failing_agent_ends_the_collector():
+    class Broken(ToyAgent):
+        def update(self, batch):
+            raise ArithmeticError("nan")
+
+    for options in ({}, {"synchronous": False}):
+        with pytest.raises(ArithmeticError, match="nan"):
+            run(agent=Broken(), **options)
+        assert not collectors_alive()
+
+
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_the_stop_event_ends_a_run_with_everything_stored(synchronous):
+    stop = threading.Event()
+    storage = Recording()
+    result, _, _ = run(
+        storage=storage, steps=10**9, synchronous=synchronous, stop=stop, progress_every=100, on_progress=lambda p: stop.set()
+    )
+    assert result.interrupted
+    assert 100 <= len(storage) == result.counters.env_steps
+    assert not collectors_alive()
+
+
+def test_ctrl_c_ends_a_run_with_everything_stored():
+    before = signal.getsignal(signal.SIGINT)
+    result, _, storage = run(steps=10**9, progress_every=100, on_progress=lambda p: os.kill(os.getpid(), signal.SIGINT))
+    assert result.interrupted
+    assert len(storage) == result.counters.env_steps
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not collectors_alive()
+
+
+def test_progress_comes_about_every_so_many_steps():
+    seen, metrics = [], []
+    run(progress_every=100, on_progress=seen.append, on_metrics=lambda n, m: metrics.append(n))
+    assert [p.env_steps for p in seen] == [100, 200, 300]
+    assert seen[1].episodes == 20
+    assert 0 <= seen[1].success_rate <= 1
+    assert seen[1].metrics.keys() == {"mean"}
+    assert metrics == list(range(1, 301))
+
+
+def test_a_run_goes_on_from_its_counters():
+    storage, agent = Recording(), ToyAgent()
+    first, _, _ = run(agent, storage=storage, steps=105, learning_starts=20)
+    assert first.counters == Counters(105, 11, 85, 85)
+    second, _, _ = run(agent, storage=storage, steps=300, learning_starts=20, start=first.counters)
+    assert second.counters.env_steps == len(storage) == 300
+    assert second.counters.updates == 280
+    assert len({(c.episode, c.sequence) for c in storage.seen}) == len(storage.seen)
+    versions = np.concatenate([c.policy_version for c in storage.seen])
+    assert (np.diff(versions) >= 0).all()
+
+
+def test_a_run_that_goes_on_without_its_experience_ends_too():
+    for synchronous in (True, False):
+        result, _, storage = run(steps=200, start=Counters(150, 15, 150, 150), synchronous=synchronous)
+        assert len(storage) == 50
+        assert result.counters.env_steps == 200
+    assert run(steps=200, start=Counters(200, 20, 150, 150))[0].counters.updates == 150
+
+
+def test_the_policy_that_acts_is_not_the_learners_own():
+    _, agent, _ = run()
+    assert agent.policy.version == -1
+
+
+def test_a_mixture_of_demonstrations_and_experience_is_a_sampler():
+    storage, sizes = Buffer.open(":memory:"), []
+    demo = chunk(5, source="human", kind="demo", obs={"obs": np.zeros((6, 2), np.float32)})
+    storage.append(demo)
+
+    class Watching(ToyAgent):
+        def update(self, batch):
+            sizes.append((len(batch.reward), int((~batch.obs["obs"].any(axis=1)).sum())))
+            return super().update(batch)
+
+    parts = [(storage.view("kind = 'demo'"), 0.5), (storage.view("kind = 'policy'"), 0.5)]
+    run(Watching(), storage=storage, steps=50, sampler=Mixture(parts, batch_size=20))
+    assert set(sizes) == {(20, 10)}
+
+
+def test_a_chunk_that_comes_twice_counts_once():
+    channel, limiter = Channel(4), SamplesPerInsert(1, 0)
+    learner = Learner(ToyAgent(), Buffer.open(":memory:"), channel, limiter, Broadcaster())
+    for _ in range(2):
+        channel.put(chunk(3, truncated=np.array([False, False, True])))
+    learner.drain()
+    assert (learner.stored_steps, learner.scores.finished) == (3, 1)
+
+
+def test_weights_are_out_before_the_limiter_counts_the_update():
+    published = []
+
+    class Watching(SamplesPerInsert):
+        def done(self, n=1):
+            published.append(broadcaster.version)
+            super().done(n)
+
+    storage, broadcaster = Buffer.open(":memory:"), Broadcaster()
+    storage.append(chunk(3))
+    learner = Learner(ToyAgent(), storage, Channel(1), Watching(1, 0), broadcaster, batch_size=2)
+    learner.update()
+    learner.update()
+    assert published == [0, 1]
+
+
+def test_options_outside_what_is_allowed_are_refused():
+    for options in ({"steps": 5, "start": Counters(10)}, {"progress_every": 0}, {"batch_size": 0}, {"publish_every": 0}):
+        with pytest.raises(BadOption):
+            run(**options)
+
+
+def test_importing_the_system_is_light():
+    code = "import sys, user_gym.system; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout.split()
+    heavy = {"torch", "mujoco", "grpc", "sqlite_utils", "user_gym.env", "user_gym.tasks", "user_gym.robots", "user_gym.sim"}
+    assert not heavy & set(loaded)
