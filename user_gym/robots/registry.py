@@ -61,7 +61,7 @@ def tasks() -> tuple[str, ...]:
 
 
 def make_task(task: str | Callable[..., Task], spec: RobotSpec, options: Mapping[str, Any] | None = None) -> Task:
-    """Build a task, by name or from its own class, for one arm.
+    """Build a task, by name or from its own class, for one arm; `options` is what an environment did not take for itself.
 
     Raises:
         UnknownName: nobody registered the name.
@@ -69,11 +69,12 @@ def make_task(task: str | Callable[..., Task], spec: RobotSpec, options: Mapping
         MissingExtra: the task needs an extra of user_gym that is not installed.
     """
     build, options = _task(task) if isinstance(task, str) else task, dict(options or {})
-    allowed = inspect.signature(build).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in allowed.values()):
+    parameters = list(inspect.signature(build).parameters.values())[1:]  # the first is the arm
+    own = [p.name for p in parameters]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for name in options:
-            if name not in list(allowed)[1:]:  # the first is the arm
-                raise BadOption("option of the task", name, ", ".join(list(allowed)[1:]) or "none")
+            if name not in own:
+                raise BadOption("option", name, ", ".join([*own, *ENV_OPTIONS]))
     return build(spec, **options)
 
 
