@@ -48,6 +48,7 @@ class Interface:
         self._spec, self._task = spec, task
         self._tcp_control = control == "tcp"
         self._scale = task.action_scale if self._tcp_control else np.full(spec.dof, JOINT_STEP)
+        self._per_unit = 1.0 / self._scale
         self._axes = len(self._scale)
         self.action_size = self._axes + task.moves_gripper
         limits = safety.limits(spec, task.workspace, 1.0 / task.rate)
@@ -83,11 +84,11 @@ class Interface:
                 f"{self._axes} steps of the {'TCP' if self._tcp_control else 'joints'}"
                 f"{' and the gripper' if self._task.moves_gripper else ''}, each in [-1, 1]"
             )
-        gripper = a[..., -1] * 0.5 + 0.5 if self._task.moves_gripper else np.zeros(a.shape[:-1])
+        gripper = a[..., -1] * 0.5 + 0.5 if self._task.moves_gripper else 0.0  # it keeps what it holds
         target = measured + a[..., : self._axes] * self._scale
         order = Command(gripper, tcp=target) if self._tcp_control else Command(gripper, joints=target)
         safe, clipped = safety.clamp(order, state, self._limits, self._spec)
-        steps = ((safe.tcp if self._tcp_control else safe.joints) - measured) / self._scale
+        steps = ((safe.tcp if self._tcp_control else safe.joints) - measured) * self._per_unit
         if self._task.moves_gripper:
             steps = np.concatenate([steps, np.asarray(safe.gripper)[..., None] * 2 - 1], axis=-1)
         return safe, steps.astype(np.float32), clipped

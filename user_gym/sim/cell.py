@@ -28,22 +28,20 @@ class MujocoTwin:
 
     def reset(self, start: Start) -> RobotState:
         """Place the arm at its start, at rest."""
-        batched = replace(start, tcp=start.tcp[None], objects=start.objects[None])
-        return _first(self._twins.reset(_ALL, batched))
+        self._twins.reset(_ALL, replace(start, tcp=start.tcp[None], objects=start.objects[None]))
+        return self._twins.states(0)
 
     def exchange(self, command: Command) -> RobotState:
         """Order and integrate one control period."""
         tcp, joints = command.tcp, command.joints
-        return _first(
-            self._twins.exchange(
-                Command(float(command.gripper), None if tcp is None else tcp[None], None if joints is None else joints[None])
-            )
-        )
+        batched = Command(float(command.gripper), None if tcp is None else tcp[None], None if joints is None else joints[None])
+        self._twins.advance(batched)
+        return self._twins.states(0)
 
     def observe(self) -> Scene:
         """Truth about the objects."""
         scene = self._twins.observe()
-        return Scene(scene.names, scene.poses[0], scene.valid[0], scene.source, scene.time[0])
+        return Scene(scene.names, scene.poses[0], scene.valid[0], scene.source, self._twins.clock()[0])
 
     def set_compliance(self, compliance: Compliance) -> None:
         """As `MujocoTwins.set_compliance`."""
@@ -52,10 +50,6 @@ class MujocoTwin:
     def close(self) -> None:
         """Free the simulation."""
         self._twins.close()
-
-
-def _first(s: RobotState) -> RobotState:
-    return RobotState(s.time[0], s.q[0], s.dq[0], s.tau[0], s.tcp[0], s.velocity[0], s.wrench[0], s.gripper[0])
 
 
 def build(spec: RobotSpec, task: Task, control: str, dt: float) -> Cell:

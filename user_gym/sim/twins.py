@@ -14,12 +14,12 @@ import numpy as np
 
 from user_gym.core import F64, Bool, Command, Compliance, Damping, ForceEstimate, RobotSpec, RobotState, Scene, Start
 from user_gym.errors import BadOption, Closed, NotReset, RobotFault
-from user_gym.robots import pose
 from user_gym.sim.arm import wxyz
 from user_gym.sim.plant import Plant
 from user_gym.sim.reach import Reach
 
 _FLIP = np.array([1.0, -1.0, -1.0])  # tool-down axes <-> base axes
+_SENSORS = ("sensordata",)
 _DOWN_WXYZ = np.array([0.0, 1.0, 0.0, 0.0])
 
 
@@ -40,7 +40,9 @@ class MujocoTwins:
         self.plant = plant
         self._threads = min(threads, count)
         self._batch: Any = None
-        self._ready = np.zeros(count, bool)
+        self._all = range(count)
+        self._ready = [False] * count
+        self._closed = np.zeros(count)
 
     def connect(self) -> None:
         """Allocate the simulations."""
@@ -48,9 +50,14 @@ class MujocoTwins:
             return
         plant, model = self.plant, self.plant.model
         self._batch = batch = mujoco.batch.Batch(model, self.count, self._threads)
+        s = plant.sensors
+        self._position, self._rotation, self._contact = s["position"], s["rotation"], s.get("contact")
+        self._columns = s["q"], s["dq"], s["tau"], s["velocity"]
+        self._valid = np.ones((self.count, len(plant.objects)), bool)
+        self._clock = [0.0] * self.count
         self._record = {"sensordata": np.zeros((self.count, plant.substeps, model.nsensordata))}
         self._last = np.zeros((self.count, model.nsensordata))
-        self._state = np.zeros((self.count, 6))
+        self._pose = np.zeros((self.count, 6))
         self._wrench = np.zeros((self.count, 6))
         self._mocap_pos, self._mocap_quat = batch.bind("mocap_pos"), batch.bind("mocap_quat")
         self._ctrl, self._qpos, self._time = batch.bind("ctrl"), batch.bind("qpos"), batch.bind("time")
@@ -95,10 +102,10 @@ class MujocoTwins:
     def reset(self, mask: Bool, starts: Start) -> RobotState:
         """Place the arms of `mask` at their starts, at rest; their clocks start at 0."""
         batch, plant = self._opened(), self.plant
-        rows = np.flatnonzero(mask)
-        joints = {int(i): self._reach.solve(starts.tcp[i]) for i in rows}  # all of them, before any arm is touched
-        if not len(rows):
-            return self._states()
+        rows: list[int] = np.flatnonzero(mask).tolist()
+        joints = {i: self._reach.solve(starts.tcp[i]) for i in rows}  # all of them, before any arm is touched
+        if not rows:
+            return self.states()
         batch.reset(mask, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         gripper = np.broadcast_to(starts.gripper, (self.count,))
         for i in rows:
@@ -112,56 +119,78 @@ class MujocoTwins:
                 else:
                     q = plant.object_qpos[name]
                     self._qpos[i, q : q + 3], self._qpos[i, q + 3 : q + 7] = at[:3], wxyz(at[3:])
-            self._order(int(i), starts.tcp[i], joints[i], float(gripper[i]))
+            self._order(i, starts.tcp[i] if plant.control == "tcp" else joints[i], float(gripper[i]))
             if self._friction is not None:
                 seed = int(np.broadcast_to(starts.seed, (self.count,))[i])
                 self._friction[i, : self.spec.dof] = np.random.default_rng(seed).uniform(*self.spec.friction, self.spec.dof)
         # One substep fills the sensors; as after every period, they are of the moment before it: time 0.
-        record = batch.rollout(1, record=("sensordata",), ids=mask)["sensordata"]
-        self._last = self._last.copy()  # states handed out before keep what they saw
+        record = batch.rollout(1, record=_SENSORS, ids=mask)["sensordata"]
+        self._last, self._pose, self._wrench = self._last.copy(), self._pose.copy(), self._wrench.copy()
         self._last[rows] = record[:, -1]
-        self._ready[rows] = True
-        for row in rows:
-            self._wrench[row] = 0.0
-            self._measure_pose(int(row))
-        return self._states()
+        for i in rows:
+            self._ready[i], self._clock[i], self._wrench[i] = True, plant.dt, 0.0
+            self._measure_pose(i)
+        self._objects = self._locate()
+        return self.states()
 
     def exchange(self, commands: Command, mask: Bool | None = None) -> RobotState:
         """Order all arms, or those of `mask`, and integrate one control period."""
+        self.advance(commands, None if mask is None or mask.all() else mask)
+        return self.states()
+
+    def advance(self, commands: Command, mask: Bool | None = None) -> None:
+        """`exchange` without looking at the result."""
         batch = self._opened()
-        everyone = mask is None or bool(np.all(mask))
-        if not (self._ready.all() if everyone else self._ready[mask].all()):
-            raise NotReset("exchange before reset; call reset first")
-        rows = range(self.count) if everyone else np.flatnonzero(mask)
+        rows = self._all if mask is None else np.flatnonzero(mask).tolist()
+        orders, gripper = commands.joints if commands.tcp is None else commands.tcp, commands.gripper
         for i in rows:
-            tcp = None if commands.tcp is None else commands.tcp[i]
-            joints = None if commands.joints is None else commands.joints[i]
-            self._order(i, tcp, joints, commands.gripper if isinstance(commands.gripper, float) else float(commands.gripper[i]))
-        before = self._time.copy()
-        if everyone:
-            record = batch.rollout(self.plant.substeps, record=("sensordata",), out=self._record)["sensordata"]
+            if not self._ready[i]:
+                raise NotReset("exchange before reset; call reset first")
+            self._order(i, orders[i], gripper if isinstance(gripper, float) else float(gripper[i]))  # pyright: ignore[reportOptionalSubscript]
+        if mask is None:
+            record = batch.rollout(self.plant.substeps, record=_SENSORS, out=self._record)["sensordata"]
             self._last = record[:, -1].copy()
         else:
-            record = batch.rollout(self.plant.substeps, record=("sensordata",), ids=mask)["sensordata"]
-            self._last = self._last.copy()
+            record = batch.rollout(self.plant.substeps, record=_SENSORS, ids=mask)["sensordata"]
+            self._last = self._last.copy()  # states handed out before keep what they saw
             self._last[rows] = record[:, -1]
+        self._pose, self._wrench = self._pose.copy(), self._wrench.copy()
         for k, i in enumerate(rows):
-            if not self._time[i] > before[i]:  # MuJoCo resets a simulation whose numbers diverge
+            now = self._time.item(i)
+            if not now > self._clock[i]:  # MuJoCo resets a simulation whose numbers diverge
                 self._ready[i] = False
                 raise RobotFault(f"simulation of {self.spec.name} number {i} diverged; reset it, or use a smaller dt")
+            self._clock[i] = now
             self._measure_pose(i)
             self._measure_wrench(i, record[k])
-        return self._states()
+
+    def states(self, row: int | None = None) -> RobotState:
+        """All states (n, ...), or one without the batch axis."""
+        at: Any = slice(None) if row is None else row
+        data, fingers = self._last[at], self.plant.fingers
+        q, dq, tau, velocity = self._columns
+        return RobotState(
+            time=self._time[at] - self.plant.dt,
+            q=data[..., q],
+            dq=data[..., dq],
+            tau=data[..., tau],
+            tcp=self._pose[at],
+            velocity=data[..., velocity],
+            wrench=self._wrench[at],
+            gripper=data[..., self.plant.sensors["fingers"]].sum(-1) / self.spec.gripper.width if fingers else self._closed[at],
+        )
 
     def observe(self) -> Scene:
         """Truth about the task's objects, of the same moment as the newest state."""
         self._opened()
-        bodies = self.plant.object_body
-        poses = np.empty((self.count, len(bodies), 7))
-        for k, b in enumerate(bodies):
-            poses[:, k, :3] = self._body_pos[:, b]
-            poses[:, k, 3:] = self._body_quat[:, b][:, [1, 2, 3, 0]]
-        return Scene(self.plant.objects, poses, np.ones(poses.shape[:2], bool), "sim", self.clock())
+        if self.plant.object_qpos:
+            self._objects = self._locate()
+        return Scene(self.plant.objects, self._objects, self._valid, "sim", self.clock())
+
+    def _locate(self) -> F64:
+        """Poses (n, k, 7) of the objects."""
+        bodies = list(self.plant.object_body)
+        return np.concatenate([self._body_pos[:, bodies], self._body_quat[:, bodies][..., [1, 2, 3, 0]]], axis=-1)
 
     def clock(self) -> F64:
         """Seconds (n,) since each arm's reset, at the moment of the newest state."""
@@ -176,55 +205,44 @@ class MujocoTwins:
     def close(self) -> None:
         """Free the simulations."""
         self._batch = None
-        self._ready[:] = False
+        self._ready = [False] * self.count
 
-    def _order(self, row: int, tcp: F64 | None, joints: F64 | None, gripper: float) -> None:
+    def _order(self, row: int, order: F64, gripper: float) -> None:
         if self.plant.control == "tcp":
-            assert tcp is not None
-            self._ctrl[row, :3] = tcp[:3]
+            self._ctrl[row, :3] = order[:3]
             quat = self._target_quat[row]
             quat[:] = _DOWN_WXYZ
-            mujoco.mju_quatIntegrate(quat, tcp[3:] * _FLIP, 1.0)
+            mujoco.mju_quatIntegrate(quat, order[3:] * _FLIP, 1.0)
         else:
-            assert joints is not None
-            self._ctrl[row, : self.spec.dof] = joints
+            self._ctrl[row, : self.spec.dof] = order
         if self.plant.fingers:
             self._ctrl[row, -self.plant.fingers :] = gripper * self.spec.gripper.width / 2
 
     def _measure_pose(self, row: int) -> None:
-        sensors, data = self.plant.sensors, self._last[row]
-        turn = np.empty(3)
-        mujoco.mju_quat2Vel(turn, data[sensors["rotation"]], 1.0)
-        self._state[row, :3] = data[sensors["position"]]
-        self._state[row, 3:] = turn * _FLIP
+        data, pose_ = self._last[row], self._pose[row]
+        mujoco.mju_quat2Vel(pose_[3:], data[self._rotation], 1.0)
+        pose_[3:] *= _FLIP
+        pose_[:3] = data[self._position]
 
     def _measure_wrench(self, row: int, record: F64) -> None:
+        """Mean over the period's substeps; at the last one alone an impact reads ten times as much."""
         if self.spec.force_estimate is ForceEstimate.WRIST:
-            contact = record[:, self.plant.sensors["contact"]]
-            force, torque, at = -contact[:, :3], -contact[:, 3:6], contact[:, 6:9]  # the sensor gives what the tool does
-            arm = at - record[:, self.plant.sensors["position"]]
-            moment = torque + pose.cross(arm, force)
-            self._wrench[row, :3] = np.add.reduce(force, 0) / len(record)
-            self._wrench[row, 3:] = np.add.reduce(moment, 0) / len(record)
+            contact = record[:, self._contact]
+            force = contact[:, :3]
+            if not force.any():
+                self._wrench[row] = 0.0
+                return
+            arm = contact[:, 6:] - record[:, self._position]
+            moment = arm.T @ force  # sum over substeps of the outer product; its antisymmetric part is the cross product
+            twist = (moment[1, 2] - moment[2, 1], moment[2, 0] - moment[0, 2], moment[0, 1] - moment[1, 0])
+            total = np.add.reduce(contact, 0)
+            total[3:6] += twist
+            self._wrench[row] = total[:6] / -len(record)  # the sensor gives what the tool does to the world
         else:
-            tau = np.add.reduce(record[:, self.plant.sensors["tau"]], 0) / len(record)
-            linear, angular = self._batch.jac(self._tool, self._state[row, :3], ids=[row])
+            tau = np.add.reduce(record[:, self._columns[2]], 0) / len(record)
+            linear, angular = self._batch.jac(self._tool, self._pose[row, :3], ids=[row])
             jacobian = np.concatenate([linear[0], angular[0]])[:, : self.spec.dof]
             self._wrench[row] = np.linalg.solve(jacobian.T, self._gravity[row, : self.spec.dof] - tau)
-
-    def _states(self) -> RobotState:
-        s, data = self.plant.sensors, self._last
-        width = data[:, s["fingers"]].sum(1) / self.spec.gripper.width if self.plant.fingers else np.zeros(self.count)
-        return RobotState(
-            time=self.clock(),
-            q=data[:, s["q"]],
-            dq=data[:, s["dq"]],
-            tau=data[:, s["tau"]],
-            tcp=self._state.copy(),
-            velocity=data[:, s["velocity"]],
-            wrench=self._wrench.copy(),
-            gripper=width,
-        )
 
     def _opened(self) -> Any:
         if self._batch is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from user_gym.core import F64, Body, Bool, Judgement, RobotSpec, RobotState, Scene, Shape, Start, Workspace
+from user_gym.core import F64, Body, Judgement, RobotSpec, RobotState, Scene, Shape, Start, Workspace
 from user_gym.errors import BadOption
 
 PEG_WIDTH = 0.020  # m, square section
@@ -74,19 +74,18 @@ class PegInsert:
 
     def judge(self, state: RobotState, scene: Scene, progress: F64) -> Judgement:
         """Sparse: 1 at success, else 0."""
-        success = self._inserted(state.tcp, scene.pose("board")) if self.success == "strict" else self._near(state.tcp)
+        x, y, z, roll, pitch, _ = state.tcp.T  # numbers, or (n,) each
+        if self.success == "1cm":
+            gx, gy, gz = self.goal[:3]
+            success = (abs(x - gx) <= 0.01) & (abs(y - gy) <= 0.01) & (abs(z - gz) <= 0.01)
+        else:
+            # The tip hangs PEG_LENGTH below the TCP; to first order in the tilt, which the workspace keeps below
+            # 0.02 rad (second order: 0.01 mm of depth).
+            hx, hy, rim = scene.pose("board").T[:3]
+            dx = x - hx - PEG_LENGTH * pitch
+            dy = y - hy + PEG_LENGTH * roll
+            success = (rim + PEG_LENGTH - z >= DEPTH_SHARE * HOLE_DEPTH) & (dx * dx + dy * dy <= INSIDE * INSIDE)
         return Judgement(reward=success * 1.0, success=success, failure=success & False, progress=progress)
-
-    def _inserted(self, tcp: F64, hole: F64) -> Bool:
-        # The tip hangs PEG_LENGTH below the TCP; to first order in the tilt, which the workspace keeps below 0.02 rad
-        # (second order: 0.01 mm of depth).
-        dx = tcp[..., 0] - hole[..., 0] - PEG_LENGTH * tcp[..., 4]
-        dy = tcp[..., 1] - hole[..., 1] + PEG_LENGTH * tcp[..., 3]
-        depth = hole[..., 2] + PEG_LENGTH - tcp[..., 2]
-        return (depth >= DEPTH_SHARE * HOLE_DEPTH) & (dx * dx + dy * dy <= INSIDE * INSIDE)
-
-    def _near(self, tcp: F64) -> Bool:
-        return np.abs(tcp[..., :3] - self.goal[:3]).max(axis=-1) <= 0.01
 
 
 def _pose(x: float = 0.0, y: float = 0.0, z: float = 0.0) -> F64:
