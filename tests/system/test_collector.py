@@ -37,11 +37,15 @@ def test_every_step_is_handed_over_also_of_an_unfinished_episode():
 
 
 def test_random_steps_are_uniform_seeded_and_marked():
-    it, channel = collector(random_steps=15, seed=3)
+    broadcaster = Broadcaster()
+    broadcaster.publish({"mean": np.zeros(1, np.float32)}, "toy")
+    it, channel = collector(random_steps=15, seed=3, broadcaster=broadcaster)
     it.run(threading.Event(), 20)
     again, other = collector(random_steps=15, seed=3)
     again.run(threading.Event(), 20)
-    one, two = (np.concatenate([c.action for c in everything(c)]) for c in (channel, other))
+    made = everything(channel)
+    assert np.concatenate([c.policy_version for c in made]).tolist() == [-1] * 15 + [0] * 5
+    one, two = (np.concatenate([c.action for c in chunks]) for chunks in (made, everything(other)))
     np.testing.assert_array_equal(one, two)
     assert np.ptp(one[:15]) > 1.0  # the toy policy's own noise stays within 0.8
     assert abs(one[15:]).max() < 0.5

@@ -82,7 +82,7 @@ def test_a_free_run_ends_with_the_collector():
     assert result.counters.updates < 300 or result.progress.ratio >= 1
 
 
-def test_a_failing_environment_is_raised_in_the_caller_and_nothing_is_lost():
+def test_a_failing_environment_is_raised_in_the_caller_and_every_chunk_is_kept():
     class Broken(Toy):
         def step(self, action):
             if self.n == 4 and self.x is not None and getattr(self, "episodes", 0) == 2:
@@ -129,6 +129,16 @@ def test_ctrl_c_ends_a_run_with_everything_stored():
     assert result.interrupted
     assert len(storage) == result.counters.env_steps
     assert signal.getsignal(signal.SIGINT) is before
+    assert not collectors_alive()
+
+
+def test_a_second_ctrl_c_is_raised():
+    def twice(progress):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(steps=10**9, progress_every=100, on_progress=twice)
     assert not collectors_alive()
 
 

@@ -69,7 +69,7 @@ class Collector:
         self._random_steps = random_steps
         self._rng = np.random.default_rng([seed, episodes])
         self._plan: NDArray[Any] = np.empty((0, *low.shape), np.float32)
-        self._version = _RANDOM
+        self._version = _RANDOM  # until the policy acts for the first time
         self.env_steps, self.episodes, self.successes, self.last_return = env_steps, episodes, 0, float("nan")
 
     def run(self, stop: Event, max_steps: int) -> None:
@@ -114,7 +114,6 @@ class Collector:
         if weights is not None:
             self._policy.load(weights)
         if self.env_steps < self._random_steps:
-            self._version = _RANDOM
             return self._rng.uniform(self._low, self._high).astype(np.float32)
         if not len(self._plan):
             chunk = self._policy.act(obs)
