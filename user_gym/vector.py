@@ -6,7 +6,6 @@ Row i of an episode equals the single env's episode with the same seed, bit for 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -169,7 +168,9 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 device.close()
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """An attribute, or the result of a method, once for each arm: they are all alike."""
+        """An attribute, or the result of a method, once for each arm: they are all alike. "render": each arm's picture."""
+        if name == "render":
+            return self.render() or (None,) * self.num_envs
         value = getattr(self, name)
         value = value(*args, **kwargs) if callable(value) else value
         return (value,) * self.num_envs
@@ -181,7 +182,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     def set_attr(self, name: str, values: Any) -> None:
         """Set an attribute of all arms; a list must give one equal value for each."""
         if isinstance(values, list | tuple):
-            if len(values) != self.num_envs or any(v != values[0] for v in values):
+            if len(values) != self.num_envs or not all(v is values[0] or np.array_equal(v, values[0]) for v in values):
                 raise BadOption(name, values, f"one value, or {self.num_envs} equal ones: the arms share their settings")
             values = values[0]
         setattr(self, name, values)
