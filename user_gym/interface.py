@@ -50,20 +50,22 @@ class Interface:
         self._scale = task.action_scale if self._tcp_control else np.full(spec.dof, JOINT_STEP)
         self._per_unit = 1.0 / self._scale
         self._axes = len(self._scale)
-        self.action_size = self._axes + task.moves_gripper
+        self._shape = (self._axes + task.moves_gripper,)
         limits = safety.limits(spec, task.workspace, 1.0 / task.rate)
         if self._tcp_control:
             self._limits = replace(limits, step=np.minimum(limits.step, self._scale))
         else:
             self._limits = replace(limits, joint_step=np.minimum(limits.joint_step, self._scale))
-        self._origin = task.goal if obs == "state" else None
+        self._relative_to_goal = obs == "state"
         self._objects = task.scene_keys
+        self._extended = not self._tcp_control or bool(self._objects)
         unit = task.action_scale
         force = spec.compliance.stiffness * spec.compliance.error_clip
-        self._gain = 1.0 / np.concatenate([unit, unit * task.rate, force])
+        self._offset = np.concatenate([task.goal * self._relative_to_goal, np.zeros(12), [0.5]])
+        self._gain = 1.0 / np.concatenate([unit, unit * task.rate, force, [0.5]])
         self._middle, self._half = (spec.q_max + spec.q_min) / 2, (spec.q_max - spec.q_min) / 2
         self._low, self._high = self._bounds()
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (self.action_size,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, self._shape, np.float32)
         spaces: dict[str, gymnasium.Space] = {"state": gymnasium.spaces.Box(self._low.astype(np.float32), self._high.astype(np.float32))}
         self.cameras = tuple(c.name for c in spec.cameras) if obs == "pixels" else ()
         for camera in spec.cameras if obs == "pixels" else ():
@@ -78,44 +80,52 @@ class Interface:
         """
         a = np.asarray(action, dtype=np.float64)
         measured = state.tcp if self._tcp_control else state.q
-        if a.shape != measured.shape[:-1] + (self.action_size,):
+        if a.shape != measured.shape[:-1] + self._shape:
             raise BadAction(
-                f"action of shape {a.shape} for {measured.shape[:-1] + (self.action_size,)}: "
+                f"action of shape {a.shape} for {measured.shape[:-1] + self._shape}: "
                 f"{self._axes} steps of the {'TCP' if self._tcp_control else 'joints'}"
                 f"{' and the gripper' if self._task.moves_gripper else ''}, each in [-1, 1]"
             )
-        gripper = a[..., -1] * 0.5 + 0.5 if self._task.moves_gripper else 0.0  # it keeps what it holds
-        target = measured + a[..., : self._axes] * self._scale
-        order = Command(gripper, tcp=target) if self._tcp_control else Command(gripper, joints=target)
+        gripper: F64 | float = 0.0  # it keeps what it holds
+        if self._task.moves_gripper:
+            a, gripper = a[..., :-1], a[..., -1] * 0.5 + 0.5
+        target = a * self._scale
+        target += measured
+        order = Command(gripper, target) if self._tcp_control else Command(gripper, None, target)
         safe, clipped = safety.clamp(order, state, self._limits, self._spec)
         steps = ((safe.tcp if self._tcp_control else safe.joints) - measured) * self._per_unit
         if self._task.moves_gripper:
             steps = np.concatenate([steps, np.asarray(safe.gripper)[..., None] * 2 - 1], axis=-1)
         return safe, steps.astype(np.float32), clipped
 
-    def observe(self, state: RobotState, scene: Scene | None, pictures: Mapping[str, U8], first: F64) -> Obs:
+    def observe(self, state: RobotState, scene: Scene, pictures: Mapping[str, U8], first: F64) -> Obs:
         """Observation of one state or a batch. `first`: (..., 6) TCP at the episode's start."""
-        origin = first if self._origin is None else self._origin
-        parts = [np.concatenate([state.tcp - origin, state.velocity, state.wrench], axis=-1) * self._gain]
-        parts.append(np.asarray(state.gripper)[..., None] * 2 - 1)
-        if not self._tcp_control:
-            parts.append((state.q - self._middle) / self._half)
-        if scene is not None:
-            for name in self._objects:
-                at = scene.pose(name)
-                parts.append((at[..., :3] - self._task.goal[:3]) / self._task.action_scale[:3])
-                parts.append(pose.log(at[..., 3:]) / np.pi)
-        vector = np.concatenate(parts, axis=-1)
-        np.minimum(np.maximum(vector, self._low, out=vector), self._high, out=vector)
+        tcp = state.tcp if self._relative_to_goal else state.tcp - first
+        vector = np.concatenate([tcp, state.velocity, state.wrench, state.gripper[..., None]], axis=-1)
+        vector -= self._offset
+        vector *= self._gain
+        if self._extended:
+            vector = np.concatenate([vector, *self._more(state, scene)], axis=-1)
+        np.maximum(vector, self._low, out=vector)
+        np.minimum(vector, self._high, out=vector)
         return {"state": vector.astype(np.float32), **pictures}
+
+    def _more(self, state: RobotState, scene: Scene) -> list[F64]:
+        """Joints where they are controlled, and the objects that the task names."""
+        parts = [] if self._tcp_control else [(state.q - self._middle) / self._half]
+        for name in self._objects:
+            at = scene.pose(name)
+            parts.append((at[..., :3] - self._task.goal[:3]) / self._task.action_scale[:3])
+            parts.append(pose.log(at[..., 3:]) / np.pi)
+        return parts
 
     def _bounds(self) -> tuple[F64, F64]:
         box, unit = self._task.workspace, self._task.action_scale
-        if self._origin is None:
+        if self._relative_to_goal:
+            low, high = (box.low - self._task.goal) / unit - SLACK, (box.high - self._task.goal) / unit + SLACK
+        else:
             reach = (box.high - box.low) / unit + SLACK
             low, high = -reach, reach
-        else:
-            low, high = (box.low - self._origin) / unit - SLACK, (box.high - self._origin) / unit + SLACK
         low = [*low, *[-SPEED] * 6, *[-FORCE] * 6, -1.0]
         high = [*high, *[SPEED] * 6, *[FORCE] * 6, 1.0]
         if not self._tcp_control:

@@ -21,12 +21,11 @@ from user_gym.errors import BadOption, MissingExtra, NotReset
 try:
     from stable_baselines3.common.env_util import is_wrapped
     from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("stable_baselines3", "torch"):
         raise
     raise MissingExtra((error.name or "").partition(".")[0], "sb3") from error
-
-Indices = None | int | Sequence[int]
 
 
 class RobotVecEnv(VecEnv):
@@ -51,7 +50,7 @@ class RobotVecEnv(VecEnv):
                 "SameStep",
                 "use gym.make_vec(id, ..., autoreset_mode='SameStep'), or user_gym.integrations.sb3.make_vec_env(id, n_envs)",
             )
-        self.env = env
+        self.env: Any = env  # Gymnasium types neither its lists of seeds nor get_attr and call
         self._actions: np.ndarray | None = None
         self._begun = False
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -116,30 +115,32 @@ class RobotVecEnv(VecEnv):
         pictures: Any = self.env.render()
         return [None] * self.num_envs if pictures is None else list(pictures)
 
-    def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of each environment."""
-        values = self.env.get_attr(attr_name)  # pyright: ignore[reportAttributeAccessIssue]
+        values = self.env.get_attr(attr_name)
         return [values[i] for i in self._get_indices(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: Indices = None) -> None:
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set an attribute. Raises BadOption where the environments share it and `indices` names only some of them."""
         rows = set(self._get_indices(indices))
         if len(rows) == self.num_envs:
             values = [value] * self.num_envs
         else:
             values = [value if i in rows else old for i, old in enumerate(self.get_attr(attr_name))]
-        self.env.set_attr(attr_name, values)  # pyright: ignore[reportAttributeAccessIssue]
+        self.env.set_attr(attr_name, values)
 
-    def env_method(self, method_name: str, *method_args: Any, indices: Indices = None, **method_kwargs: Any) -> list[Any]:
+    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
         """Call a method; the answers of `indices`. Environments that are one object, or in other processes, are all called."""
         rows = list(self._get_indices(indices))
         envs = getattr(self.env.unwrapped, "envs", None)
         if envs is not None:
             return [envs[i].get_wrapper_attr(method_name)(*method_args, **method_kwargs) for i in rows]
-        answers = self.env.call(method_name, *method_args, **method_kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        answers = self.env.call(method_name, *method_args, **method_kwargs)
         return [answers[i] for i in rows]
 
-    def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: Indices = None) -> list[bool]:
+    def env_is_wrapped(
+        self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
         """Whether each environment is wrapped; False where it cannot be, being a row of a batch."""
         envs = getattr(self.env.unwrapped, "envs", None)
         return [envs is not None and is_wrapped(envs[i], wrapper_class) for i in self._get_indices(indices)]

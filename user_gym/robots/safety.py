@@ -87,7 +87,7 @@ def _bounded(name: str, order: F64, now: F64, low: F64, high: F64, step: F64) ->
     np.maximum(target, now - step, out=target)
     np.minimum(target, now + step, out=target)
     change = np.maximum.reduce(np.abs(target - order), -1)
-    if not (np.maximum.reduce(change) if change.ndim else change) < inf:  # NaN and infinity of either side end up here
+    if not (change.max() if change.ndim else change) < inf:  # NaN and infinity of either side end up here
         _refuse(f"order {name}", order, BadAction)
         _refuse(f"measured {name}", now, RobotFault)
     return target, change > 0.0

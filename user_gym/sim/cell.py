@@ -40,8 +40,7 @@ class MujocoTwin:
 
     def observe(self) -> Scene:
         """Truth about the objects."""
-        scene = self._twins.observe()
-        return Scene(scene.names, scene.poses[0], scene.valid[0], scene.source, self._twins.clock()[0])
+        return self._twins.scene(0)
 
     def set_compliance(self, compliance: Compliance) -> None:
         """As `MujocoTwins.set_compliance`."""

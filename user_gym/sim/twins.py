@@ -66,8 +66,11 @@ class MujocoTwins:
         if self.spec.force_estimate is ForceEstimate.JOINT_TORQUES:
             self._gravity = batch.bind("qfrc_gravcomp")
             self._tool = model.body(f"link{self.spec.dof}").id
-        if plant.control == "tcp":
-            self._target_quat = self._mocap_quat[:, int(model.body("target").mocapid[0])]
+        self._ctrl_rows = list(self._ctrl)
+        self._tcp_control = plant.control == "tcp"
+        if self._tcp_control:
+            self._target_rows = list(self._mocap_quat[:, int(model.body("target").mocapid[0])])
+        self._wrist = self.spec.force_estimate is ForceEstimate.WRIST
         self._reach = Reach(plant)
         self.set_compliance(self.spec.compliance)
 
@@ -119,7 +122,7 @@ class MujocoTwins:
                 else:
                     q = plant.object_qpos[name]
                     self._qpos[i, q : q + 3], self._qpos[i, q + 3 : q + 7] = at[:3], wxyz(at[3:])
-            self._order(i, starts.tcp[i] if plant.control == "tcp" else joints[i], float(gripper[i]))
+            self._order(i, starts.tcp[i] if self._tcp_control else joints[i], float(gripper[i]))
             if self._friction is not None:
                 seed = int(np.broadcast_to(starts.seed, (self.count,))[i])
                 self._friction[i, : self.spec.dof] = np.random.default_rng(seed).uniform(*self.spec.friction, self.spec.dof)
@@ -182,10 +185,15 @@ class MujocoTwins:
 
     def observe(self) -> Scene:
         """Truth about the task's objects, of the same moment as the newest state."""
+        return self.scene()
+
+    def scene(self, row: int | None = None) -> Scene:
+        """All scenes (n, ...), or one without the batch axis."""
         self._opened()
+        at: Any = slice(None) if row is None else row
         if self.plant.object_qpos:
             self._objects = self._locate()
-        return Scene(self.plant.objects, self._objects, self._valid, "sim", self.clock())
+        return Scene(self.plant.objects, self._objects[at], self._valid[at], "sim", self._time[at] - self.plant.dt)
 
     def _locate(self) -> F64:
         """Poses (n, k, 7) of the objects."""
@@ -194,7 +202,8 @@ class MujocoTwins:
 
     def clock(self) -> F64:
         """Seconds (n,) since each arm's reset, at the moment of the newest state."""
-        return self._opened().time - self.plant.dt
+        self._opened()
+        return self._time - self.plant.dt
 
     def pose(self, row: int, data: Any) -> None:
         """Write one arm's joints and objects into the MjData of a model with the same layout, for drawing."""
@@ -208,15 +217,16 @@ class MujocoTwins:
         self._ready = [False] * self.count
 
     def _order(self, row: int, order: F64, gripper: float) -> None:
-        if self.plant.control == "tcp":
-            self._ctrl[row, :3] = order[:3]
-            quat = self._target_quat[row]
+        ctrl = self._ctrl_rows[row]
+        if self._tcp_control:
+            ctrl[:3] = order[:3]
+            quat = self._target_rows[row]
             quat[:] = _DOWN_WXYZ
             mujoco.mju_quatIntegrate(quat, order[3:] * _FLIP, 1.0)
         else:
-            self._ctrl[row, : self.spec.dof] = order
+            ctrl[: self.spec.dof] = order
         if self.plant.fingers:
-            self._ctrl[row, -self.plant.fingers :] = gripper * self.spec.gripper.width / 2
+            ctrl[-self.plant.fingers :] = gripper * self.spec.gripper.width / 2
 
     def _measure_pose(self, row: int) -> None:
         data, pose_ = self._last[row], self._pose[row]
@@ -226,7 +236,7 @@ class MujocoTwins:
 
     def _measure_wrench(self, row: int, record: F64) -> None:
         """Mean over the period's substeps; at the last one alone an impact reads ten times as much."""
-        if self.spec.force_estimate is ForceEstimate.WRIST:
+        if self._wrist:
             contact = record[:, self._contact]
             force = contact[:, :3]
             if not force.any():
