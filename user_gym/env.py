@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
 
-from user_gym.core import Cell, Obs, RobotSpec, RobotState, Start, Task, Workspace
+from user_gym.core import Cell, Obs, RobotSpec, RobotState, Scene, Start, Task, Workspace
 from user_gym.errors import BadOption, Closed, NotReset
 from user_gym.interface import Interface
 from user_gym.robots import registry, specs
@@ -75,6 +75,12 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         if self._state is None:
             raise NotReset("step, render or state before reset; call env.reset() first")
         return self._state
+
+    @property
+    def scene(self) -> Scene:
+        """Where the objects are at the moment of `state`. Raises NotReset."""
+        _ = self.state
+        return self._cell.scene.observe()
 
     @property
     def task_description(self) -> str:
