@@ -13,6 +13,7 @@ from user_gym.errors import Closed, MissingSystem
 from user_gym.sim.plant import compile_plant
 from user_gym.sim.twins import MujocoTwins
 
+SMALL = 256  # pixels; up to this size round shapes get half the facets, which software draws 2.4 times as fast
 _CURE = "install libegl1 and libgl1 (Debian: apt-get install libegl1 libgl1), or libosmesa6 and set MUJOCO_GL=osmesa"
 
 
@@ -53,6 +54,9 @@ class Painter:
         self._model = model = compile_plant(plant.spec, self._task, plant.control, plant.dt, dressed=True).model
         # A buffer of exactly the picture's size: software rendering clears and reads all of it.
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+        if max(self._size) <= SMALL:
+            quality = model.vis.quality
+            quality.numslices, quality.numstacks, quality.numquads = 14, 8, 1
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=200)
