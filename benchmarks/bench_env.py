@@ -141,7 +141,9 @@ def table(repetitions: int = 7, steps: int = 300) -> str:
                 pairs = [compare(dt, contact, steps, robot) for _ in range(repetitions)]
                 ratio = statistics.median(b / e for e, b in pairs)
                 what = f"{robot}, state, dt {dt * 1e3:g} ms, {'in contact' if contact else 'random actions'}"
-                rows.append(f"| {what} | {1 / min(e for e, _ in pairs):.0f} | {1 / min(b for _, b in pairs):.0f} | {ratio:.2f} |")
+                rows.append(
+                    f"| {what} | {1 / min(e for e, _ in pairs):.0f} | {1 / min(b for _, b in pairs):.0f} | {ratio:.2f} |"
+                )
     rows += ["", "| what | figure |", "| --- | --- |"]
     best = min(pixels(steps) for _ in range(repetitions))
     rows.append(f"| two 128 x 128 cameras, franka-fr3, dt 4 ms | {1 / best:.0f} env steps/s |")

@@ -41,7 +41,10 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         MissingExtra: the backend needs a package that is not installed.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES[: 1 + _DISPLAY]), "render_fps": 10}
+    metadata: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleVariableOverride]
+        "render_modes": list(RENDER_MODES[: 1 + _DISPLAY]),
+        "render_fps": 10,
+    }
 
     def __init__(
         self,
@@ -61,8 +64,8 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         self.task: Task = registry.make_task(task, self.spec_of_robot, difficulty)
         self._interface = Interface(self.spec_of_robot, self.task, obs, control)
         self._cell: Cell = registry.load(robot, backend)(self.spec_of_robot, self.task, control, dt)
-        self.observation_space = self._interface.observation_space
-        self.action_space = self._interface.action_space
+        self.observation_space: gymnasium.Space[Any] = self._interface.observation_space
+        self.action_space: gymnasium.Space[Any] = self._interface.action_space
         self.render_mode = render_mode
         self._state: RobotState | None = None
         self._closed = False
@@ -99,11 +102,11 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         super().reset(seed=seed)
         start = draw(self.task, self.np_random, options)
         self._connect()
-        self._state = self._cell.robot.reset(start)
-        self._first, self._progress = self._state.tcp, start.progress
-        obs, info = self._observe(self._state), resting_info(self._state)
+        self._state = state = self._cell.robot.reset(start)
+        self._first, self._progress = state.tcp, start.progress
+        obs = self._interface.observe(state, self._cell.scene.observe(), self._pictures(), self._first)
         self._show()
-        return obs, info
+        return obs, resting_info(state)
 
     def step(self, action: np.ndarray) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
         """Order, wait one control period on the robot's clock, judge."""
@@ -153,9 +156,6 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
     def _show(self) -> None:
         if self.render_mode == "human" and self._cell.window is not None:
             self._cell.window.refresh()
-
-    def _observe(self, state: RobotState) -> Obs:
-        return self._interface.observe(state, self._cell.scene.observe(), self._pictures(), self._first)
 
     def _pictures(self) -> dict[str, Any]:
         return {name: self._cell.cameras[name].read().image for name in self._interface.cameras}

@@ -21,7 +21,7 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 
-from user_gym.core import F32, F64, U8, Command, Obs, RobotSpec, RobotState, Scene, Task
+from user_gym.core import F32, F64, U8, Bool, Command, Obs, RobotSpec, RobotState, Scene, Task
 from user_gym.errors import BadAction, BadOption
 from user_gym.robots import pose, safety
 
@@ -66,19 +66,21 @@ class Interface:
         self._middle, self._half = (spec.q_max + spec.q_min) / 2, (spec.q_max - spec.q_min) / 2
         self._low, self._high = self._bounds()
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, self._shape, np.float32)
-        spaces: dict[str, gymnasium.Space] = {"state": gymnasium.spaces.Box(self._low.astype(np.float32), self._high.astype(np.float32))}
+        spaces: dict[str, gymnasium.Space] = {
+            "state": gymnasium.spaces.Box(self._low.astype(np.float32), self._high.astype(np.float32))
+        }
         self.cameras = tuple(c.name for c in spec.cameras) if obs == "pixels" else ()
         for camera in spec.cameras if obs == "pixels" else ():
             spaces[camera.name] = gymnasium.spaces.Box(0, 255, (camera.height, camera.width, 3), np.uint8)
         self.observation_space = gymnasium.spaces.Dict(spaces)
 
-    def command(self, action: object, state: RobotState) -> tuple[Command, F32, np.bool_ | np.ndarray]:
+    def command(self, action: object, state: RobotState) -> tuple[Command, F32, Bool | bool]:
         """Action (..., a) to an order that is safe, the action that it amounts to, and whether the two differ.
 
         Raises:
-            BadAction: wrong shape, or not all finite.
+            BadAction: no numbers, wrong shape, or not all finite.
         """
-        a = np.asarray(action, dtype=np.float64)
+        a = numbers(action)
         measured = state.tcp if self._tcp_control else state.q
         if a.shape != measured.shape[:-1] + self._shape:
             raise BadAction(
@@ -93,7 +95,8 @@ class Interface:
         target += measured
         order = Command(gripper, target) if self._tcp_control else Command(gripper, None, target)
         safe, clipped = safety.clamp(order, state, self._limits, self._spec)
-        steps = ((safe.tcp if self._tcp_control else safe.joints) - measured) * self._per_unit
+        allowed = safe.tcp if safe.tcp is not None else safe.joints
+        steps = (allowed - measured) * self._per_unit  # pyright: ignore[reportOptionalOperand]
         if self._task.moves_gripper:
             steps = np.concatenate([steps, np.asarray(safe.gripper)[..., None] * 2 - 1], axis=-1)
         return safe, steps.astype(np.float32), clipped
@@ -133,3 +136,11 @@ class Interface:
         for _ in self._objects:
             low, high = low + [-100.0] * 3 + [-1.0] * 3, high + [100.0] * 3 + [1.0] * 3
         return np.array(low, np.float32).astype(np.float64), np.array(high, np.float32).astype(np.float64)
+
+
+def numbers(action: object) -> F64:
+    """An action as an array of its own. Raises BadAction where it is not made of numbers."""
+    try:
+        return np.array(action, np.float64)
+    except (TypeError, ValueError) as error:
+        raise BadAction(f"action {action!r} ({error}); allowed: an array of numbers in [-1, 1]") from None

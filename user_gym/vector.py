@@ -14,10 +14,10 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from user_gym.core import F64, Bool, Cell, Judgement, Obs, RobotSpec, RobotState, Start, Task
+from user_gym.core import Bool, Cell, Judgement, Obs, RobotSpec, RobotState, Start, Task
 from user_gym.env import draw
 from user_gym.errors import BadAction, BadOption, Closed, NotReset
-from user_gym.interface import Interface
+from user_gym.interface import Interface, numbers
 from user_gym.robots import registry, specs
 
 
@@ -83,7 +83,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._steps = np.zeros(num_envs, int)
         self._done = np.zeros(num_envs, bool)
         self._first = np.zeros((num_envs, 6))
-        self._progress: F64 | None = None
+        self._progress = np.zeros((num_envs, 0))
 
     @property
     def state(self) -> RobotState:
@@ -118,9 +118,10 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
         if seeds is not None and len(seeds) != self.num_envs:
             raise BadOption("seed", seed, f"one number, or a list of {self.num_envs}")
-        for i in np.flatnonzero(mask):
-            if seeds is not None and seeds[i] is not None:
-                self._rngs[i], _ = np_random(int(seeds[i]))  # pyright: ignore[reportArgumentType]
+        for i in np.flatnonzero(mask).tolist():
+            one = None if seeds is None else seeds[i]
+            if one is not None:
+                self._rngs[i], _ = np_random(int(one))
         self._connect()
         self._begin(mask, options)
         return self._observe(self._pictures()), self._resting_info(mask)
@@ -133,7 +134,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             over = np.flatnonzero(self._done).tolist()
             raise NotReset(f"episodes {over} are over; reset them with options={{'reset_mask': ...}}")
         acting = ~resting
-        actions = np.array(actions, np.float64)
+        actions = numbers(actions)
         if actions.shape != self.action_space.shape:
             raise BadAction(f"actions of shape {actions.shape}; allowed: {self.action_space.shape}")
         actions[resting] = 0.0  # ignored, whatever they are
@@ -206,7 +207,10 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     def _begin(self, mask: Bool, options: dict[str, Any]) -> None:
         """Draw starts for the arms of mask and place them."""
         tcp = options.pop("tcp", None)
-        per_arm = [options | ({} if tcp is None else {"tcp": np.broadcast_to(tcp, (self.num_envs, 6))[i]}) for i in range(self.num_envs)]
+        per_arm = [
+            options | ({} if tcp is None else {"tcp": np.broadcast_to(tcp, (self.num_envs, 6))[i]})
+            for i in range(self.num_envs)
+        ]
         starts = {int(i): draw(self.task, self._rngs[i], per_arm[i]) for i in np.flatnonzero(mask)}
         any_start = next(iter(starts.values()))
         rows = [starts.get(i, any_start) for i in range(self.num_envs)]  # rows outside the mask are ignored
@@ -218,8 +222,8 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             seed=np.array([s.seed for s in rows]),
         )
         self._state = self._cell.robot.reset(mask, batch)
-        self._first = np.where(mask[:, None], self._state.tcp, self._first)
-        self._progress = batch.progress if self._progress is None else np.where(mask[:, None], batch.progress, self._progress)
+        self._first = np.where(mask[:, None], self._state.tcp, self._first)  # pyright: ignore[reportOptionalMemberAccess]
+        self._progress = batch.progress if mask.all() else np.where(mask[:, None], batch.progress, self._progress)
         self._steps[mask] = 0
         self._done = self._done & ~mask
 
@@ -245,7 +249,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         return self._observe(self._pictures()), rest
 
     def _judge(self) -> Judgement:
-        return self.task.judge(self.state, self._cell.scene.observe(), self._progress)  # pyright: ignore[reportArgumentType]
+        return self.task.judge(self.state, self._cell.scene.observe(), self._progress)
 
     def _observe(self, pictures: dict[str, Any]) -> Obs:
         return self._interface.observe(self.state, self._cell.scene.observe(), pictures, self._first)

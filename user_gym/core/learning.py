@@ -118,7 +118,7 @@ class Acknowledgement(NamedTuple):
     """What a Storage promises: these steps will be sampled, and will not be stored twice."""
 
     first: int  # index of the chunk's first transition
-    count: int
+    steps: int
     repeated: bool  # True: this chunk had been stored before; nothing was added
 
 

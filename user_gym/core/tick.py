@@ -19,7 +19,7 @@ class RobotState:
     tcp: F64  # (..., 6) m, rad: the pose chart
     velocity: F64  # (..., 6) m/s, rad/s, of the TCP, base axes
     wrench: F64  # (..., 6) N, N m: contact on the tool at the TCP, base axes, mean over the last period
-    gripper: F64 | float  # (...,) 0 closed .. 1 open
+    gripper: F64  # (...,) 0 closed .. 1 open; one arm's is a numpy number
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -162,7 +162,13 @@ def _furnish(ms: Any, arm: Arm, spec: RobotSpec) -> None:
         name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=mujoco.mjtBuiltin.mjBUILTIN_GRADIENT,
         rgb1=(0.93, 0.95, 0.97), rgb2=(0.70, 0.76, 0.84), width=32, height=192,
     )  # fmt: skip
-    world.add_light(pos=(0.3, -0.6, 1.6), dir=(0.1, 0.4, -1), diffuse=(0.55, 0.55, 0.55), specular=(0.1, 0.1, 0.1), type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL)
+    world.add_light(
+        pos=(0.3, -0.6, 1.6),
+        dir=(0.1, 0.4, -1),
+        diffuse=(0.55, 0.55, 0.55),
+        specular=(0.1, 0.1, 0.1),
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+    )
     head = ms.visual.headlight
     head.ambient, head.diffuse, head.specular = (0.40, 0.40, 0.40), (0.25, 0.25, 0.25), (0.05, 0.05, 0.05)
     ms.visual.quality.shadowsize, ms.visual.quality.offsamples = 0, 0  # software rendering: 200 times faster without
@@ -248,5 +254,12 @@ def _add_sensors(ms: Any, spec: RobotSpec, arm: Arm) -> dict[str, slice]:
         field = mujoco.mjtConDataField
         # Net contact of the last link, which carries the tool, with everything else, in the world's axes.
         bits = sum(1 << int(f) for f in (field.mjCONDATA_FORCE, field.mjCONDATA_TORQUE, field.mjCONDATA_POS))
-        add("contact", 9, type=kinds.mjSENS_CONTACT, objtype=mujoco.mjtObj.mjOBJ_XBODY, objname=f"link{spec.dof}", intprm=(bits, _NET_FORCE, 1))
+        add(
+            "contact",
+            9,
+            type=kinds.mjSENS_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_XBODY,
+            objname=f"link{spec.dof}",
+            intprm=(bits, _NET_FORCE, 1),
+        )
     return slices

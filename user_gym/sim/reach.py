@@ -37,6 +37,7 @@ class Reach:
         target = pose.from_chart(tcp)
         q, low, high = spec.home.copy(), spec.q_min + spec.joint_margin, spec.q_max - spec.joint_margin
         # Fingers and objects stay where they are: only the arm's joints move.
+        error = np.full(6, np.inf)
         for _ in range(ITERATIONS):
             data.qpos[: spec.dof] = q
             error = self._error(target, data)

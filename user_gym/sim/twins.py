@@ -42,7 +42,7 @@ class MujocoTwins:
         self._batch: Any = None
         self._all = range(count)
         self._ready = [False] * count
-        self._closed = np.zeros(count)
+        self._shut = np.zeros(count)
 
     def connect(self) -> None:
         """Allocate the simulations."""
@@ -145,11 +145,13 @@ class MujocoTwins:
         """`exchange` without looking at the result."""
         batch = self._opened()
         rows = self._all if mask is None else np.flatnonzero(mask).tolist()
-        orders, gripper = commands.joints if commands.tcp is None else commands.tcp, commands.gripper
+        orders = commands.joints if commands.tcp is None else commands.tcp
+        assert orders is not None  # robots.safety refuses an order with neither
+        gripper = np.broadcast_to(commands.gripper, (self.count,)) if self.plant.fingers else self._shut
         for i in rows:
             if not self._ready[i]:
                 raise NotReset("exchange before reset; call reset first")
-            self._order(i, orders[i], gripper if isinstance(gripper, float) else float(gripper[i]))  # pyright: ignore[reportOptionalSubscript]
+            self._order(i, orders[i], gripper[i])
         if mask is None:
             record = batch.rollout(self.plant.substeps, record=_SENSORS, out=self._record)["sensordata"]
             self._last = record[:, -1].copy()
@@ -180,7 +182,7 @@ class MujocoTwins:
             tcp=self._pose[at],
             velocity=data[..., velocity],
             wrench=self._wrench[at],
-            gripper=data[..., self.plant.sensors["fingers"]].sum(-1) / self.spec.gripper.width if fingers else self._closed[at],
+            gripper=data[..., self.plant.sensors["fingers"]].sum(-1) / self.spec.gripper.width if fingers else self._shut[at],
         )
 
     def observe(self) -> Scene:
