@@ -84,7 +84,7 @@ class Interface:
         measured = state.tcp if self._tcp_control else state.q
         if a.shape != measured.shape[:-1] + self._shape:
             raise BadAction(
-                f"action of shape {a.shape} for {measured.shape[:-1] + self._shape}: "
+                f"action of shape {a.shape}; allowed: {measured.shape[:-1] + self._shape}: "
                 f"{self._axes} steps of the {'TCP' if self._tcp_control else 'joints'}"
                 f"{' and the gripper' if self._task.moves_gripper else ''}, each in [-1, 1]"
             )
