@@ -84,7 +84,7 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
     if dressed:
         _furnish(ms, arm, spec)
     _add_controller(ms, spec, control, arm)
-    sensors = _add_sensors(ms, spec, arm)
+    sensors = _add_sensors(ms, spec, arm, substeps)
     model = ms.compile()
     if control == "tcp" and spec.dof > 6:
         model.jnt_stiffness[: spec.dof] = NULL_SPRING
@@ -102,6 +102,19 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
         object_body=tuple(model.body(b.name).id for b in objects),
         fingers=len(arm.fingers),
     )
+
+
+def history(plant: Plant, field: str, buffers: F64) -> F64:
+    """Live view (n, substeps, size) of a sensor's samples in MuJoCo's history buffers (n, nhistory), in no order.
+
+    A buffer holds two numbers of its own, the samples' times, then their values.
+    """
+    model, samples = plant.model, plant.substeps
+    ids = [i for i in range(model.nsensor) if model.sensor(i).name.rstrip("0123456789") == field]
+    start, dim = int(model.sensor_historyadr[ids[0]]), int(model.sensor_dim[ids[0]])
+    length = 2 + samples * (1 + dim)
+    block = buffers[:, start : start + length * len(ids)].reshape(len(buffers), len(ids), length)[:, :, 2 + samples :]
+    return block.reshape(len(buffers), samples, dim) if len(ids) == 1 else block.transpose(0, 2, 1)
 
 
 def _substeps(task: Task, control: str, dt: float) -> int:
@@ -228,7 +241,8 @@ def _affine(a: Any) -> None:
     a.gainprm[0] = 0.0
 
 
-def _add_sensors(ms: Any, spec: RobotSpec, arm: Arm) -> dict[str, slice]:
+def _add_sensors(ms: Any, spec: RobotSpec, arm: Arm, substeps: int) -> dict[str, slice]:
+    wrist = spec.force_estimate is ForceEstimate.WRIST
     ms.worldbody.add_site(name="down", quat=wxyz(_DOWN))
     site, joint = mujoco.mjtObj.mjOBJ_SITE, mujoco.mjtObj.mjOBJ_JOINT
     slices: dict[str, slice] = {}
@@ -241,16 +255,18 @@ def _add_sensors(ms: Any, spec: RobotSpec, arm: Arm) -> dict[str, slice]:
         at += size
 
     kinds = mujoco.mjtSensor
-    add("position", 3, type=kinds.mjSENS_FRAMEPOS, objtype=site, objname="tcp")
+    # What the contact force is averaged from keeps a sample of each substep of the last period.
+    add("position", 3, type=kinds.mjSENS_FRAMEPOS, objtype=site, objname="tcp", nsample=substeps if wrist else 0)
     add("rotation", 4, type=kinds.mjSENS_FRAMEQUAT, objtype=site, objname="tcp", reftype=site, refname="down")
     add("velocity", 3, type=kinds.mjSENS_FRAMELINVEL, objtype=site, objname="tcp")
     add("velocity", 3, type=kinds.mjSENS_FRAMEANGVEL, objtype=site, objname="tcp")
     for field, kind in (("q", kinds.mjSENS_JOINTPOS), ("dq", kinds.mjSENS_JOINTVEL), ("tau", kinds.mjSENS_JOINTACTFRC)):
         for i in range(spec.dof):
-            add(field, 1, type=kind, objtype=joint, objname=f"joint{i + 1}")
+            samples = substeps if field == "tau" and not wrist else 0
+            add(field, 1, type=kind, objtype=joint, objname=f"joint{i + 1}", nsample=samples)
     for finger in arm.fingers:
         add("fingers", 1, type=kinds.mjSENS_JOINTPOS, objtype=joint, objname=finger)
-    if spec.force_estimate is ForceEstimate.WRIST:
+    if wrist:
         field = mujoco.mjtConDataField
         # Net contact of the last link, which carries the tool, with everything else, in the world's axes.
         bits = sum(1 << int(f) for f in (field.mjCONDATA_FORCE, field.mjCONDATA_TORQUE, field.mjCONDATA_POS))
@@ -261,5 +277,6 @@ def _add_sensors(ms: Any, spec: RobotSpec, arm: Arm) -> dict[str, slice]:
             objtype=mujoco.mjtObj.mjOBJ_XBODY,
             objname=f"link{spec.dof}",
             intprm=(bits, _NET_FORCE, 1),
+            nsample=substeps,
         )
     return slices

@@ -15,11 +15,10 @@ import numpy as np
 from user_gym.core import F64, Bool, Command, Compliance, Damping, ForceEstimate, RobotSpec, RobotState, Scene, Start
 from user_gym.errors import BadOption, Closed, NotReset, RobotFault
 from user_gym.sim.arm import wxyz
-from user_gym.sim.plant import Plant
+from user_gym.sim.plant import Plant, history
 from user_gym.sim.reach import Reach
 
 _FLIP = np.array([1.0, -1.0, -1.0])  # tool-down axes <-> base axes
-_SENSORS = ("sensordata",)
 _DOWN_WXYZ = np.array([0.0, 1.0, 0.0, 0.0])
 
 
@@ -51,11 +50,16 @@ class MujocoTwins:
         plant, model = self.plant, self.plant.model
         self._batch = batch = mujoco.batch.Batch(model, self.count, self._threads)
         s = plant.sensors
-        self._position, self._rotation, self._contact = s["position"], s["rotation"], s.get("contact")
+        self._position, self._rotation = s["position"], s["rotation"]
         self._columns = s["q"], s["dq"], s["tau"], s["velocity"]
         self._valid = np.ones((self.count, len(plant.objects)), bool)
         self._clock = [0.0] * self.count
-        self._record = {"sensordata": np.zeros((self.count, plant.substeps, model.nsensordata))}
+        buffers = batch.bind("history")
+        if self.spec.force_estimate is ForceEstimate.WRIST:
+            self._contacts, self._places = list(history(plant, "contact", buffers)), list(history(plant, "position", buffers))
+        else:
+            self._torques = list(history(plant, "tau", buffers))
+        self._sensors = batch.bind("sensordata")
         self._last = np.zeros((self.count, model.nsensordata))
         self._pose = np.zeros((self.count, 6))
         self._wrench = np.zeros((self.count, 6))
@@ -127,9 +131,8 @@ class MujocoTwins:
                 seed = int(np.broadcast_to(starts.seed, (self.count,))[i])
                 self._friction[i, : self.spec.dof] = np.random.default_rng(seed).uniform(*self.spec.friction, self.spec.dof)
         # One substep fills the sensors; as after every period, they are of the moment before it: time 0.
-        record = batch.rollout(1, record=_SENSORS, ids=mask)["sensordata"]
-        self._last, self._pose, self._wrench = self._last.copy(), self._pose.copy(), self._wrench.copy()
-        self._last[rows] = record[:, -1]
+        batch.step(mask)
+        self._last, self._pose, self._wrench = self._sensors.copy(), self._pose.copy(), self._wrench.copy()
         for i in rows:
             self._ready[i], self._clock[i], self._wrench[i] = True, plant.dt, 0.0
             self._measure_pose(i)
@@ -152,22 +155,17 @@ class MujocoTwins:
             if not self._ready[i]:
                 raise NotReset("exchange before reset; call reset first")
             self._order(i, orders[i], gripper[i])
-        if mask is None:
-            record = batch.rollout(self.plant.substeps, record=_SENSORS, out=self._record)["sensordata"]
-            self._last = record[:, -1].copy()
-        else:
-            record = batch.rollout(self.plant.substeps, record=_SENSORS, ids=mask)["sensordata"]
-            self._last = self._last.copy()  # states handed out before keep what they saw
-            self._last[rows] = record[:, -1]
+        batch.step(mask, self.plant.substeps)
+        self._last = self._sensors.copy()
         self._pose, self._wrench = self._pose.copy(), self._wrench.copy()
-        for k, i in enumerate(rows):
+        for i in rows:
             now = self._time.item(i)
             if not now > self._clock[i]:  # MuJoCo resets a simulation whose numbers diverge
                 self._ready[i] = False
                 raise RobotFault(f"simulation of {self.spec.name} number {i} diverged; reset it, or use a smaller dt")
             self._clock[i] = now
             self._measure_pose(i)
-            self._measure_wrench(i, record[k])
+            self._measure_wrench(i)
 
     def states(self, row: int | None = None) -> RobotState:
         """All states (n, ...), or one without the batch axis."""
@@ -236,22 +234,22 @@ class MujocoTwins:
         pose_[3:] *= _FLIP
         pose_[:3] = data[self._position]
 
-    def _measure_wrench(self, row: int, record: F64) -> None:
+    def _measure_wrench(self, row: int) -> None:
         """Mean over the period's substeps; at the last one alone an impact reads ten times as much."""
         if self._wrist:
-            contact = record[:, self._contact]
-            force = contact[:, :3]
-            if not force.any():
+            contact = self._contacts[row]
+            if not contact.any():
                 self._wrench[row] = 0.0
                 return
-            arm = contact[:, 6:] - record[:, self._position]
-            moment = arm.T @ force  # sum over substeps of the outer product; its antisymmetric part is the cross product
-            twist = (moment[1, 2] - moment[2, 1], moment[2, 0] - moment[0, 2], moment[0, 1] - moment[1, 0])
+            # The sum of the outer products of arm and force; its antisymmetric part is the sum of their cross products.
+            moment = (contact[:, 6:] - self._places[row]).T @ contact[:, :3]
             total = np.add.reduce(contact, 0)
-            total[3:6] += twist
-            self._wrench[row] = total[:6] / -len(record)  # the sensor gives what the tool does to the world
+            total[3] += moment[1, 2] - moment[2, 1]
+            total[4] += moment[2, 0] - moment[0, 2]
+            total[5] += moment[0, 1] - moment[1, 0]
+            self._wrench[row] = total[:6] / -len(contact)  # the sensor gives what the tool does to the world
         else:
-            tau = np.add.reduce(record[:, self._columns[2]], 0) / len(record)
+            tau = np.add.reduce(self._torques[row], 0) / self.plant.substeps
             linear, angular = self._batch.jac(self._tool, self._pose[row, :3], ids=[row])
             jacobian = np.concatenate([linear[0], angular[0]])[:, : self.spec.dof]
             self._wrench[row] = np.linalg.solve(jacobian.T, self._gravity[row, : self.spec.dof] - tau)
