@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
 
-from user_gym.core import Cell, Obs, RobotSpec, RobotState, Scene, Start, Task, Workspace
+from user_gym.core import F64, Cell, Obs, RobotSpec, RobotState, Scene, Start, Task, Workspace
 from user_gym.errors import BadOption, Closed, NotReset
 from user_gym.interface import Interface
 from user_gym.robots import registry, specs
@@ -99,8 +99,9 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         """
         if self._closed:
             raise Closed("the environment is closed; make a new one")
+        tcp = wanted(options, self.task.workspace)  # before anything is reseeded
         super().reset(seed=seed)
-        start = draw(self.task, self.np_random, options)
+        start = draw(self.task, self.np_random, tcp)
         self._connect()
         self._state = state = self._cell.robot.reset(start)
         self._first, self._progress = state.tcp, start.progress
@@ -171,19 +172,24 @@ def resting_info(state: RobotState) -> dict[str, Any]:
     return {"is_success": False, "is_intervention": False, "time": float(np.max(state.time))}
 
 
-def draw(task: Task, rng: np.random.Generator, options: Mapping[str, Any] | None) -> Start:
-    """One episode's start. Raises BadOption for options that are not known or leave the workspace."""
-    start = task.start(rng)
-    start = replace(start, seed=int(rng.integers(2**31)))
-    for name, value in (options or {}).items():
+def wanted(options: Mapping[str, Any] | None, box: Workspace) -> F64 | None:
+    """Where the options of a reset want the TCP (6,); None: at random. Raises BadOption."""
+    for name in options or {}:
         if name != "tcp":
             raise BadOption("reset option", name, "'tcp': where to start, (6,) m and rad")
-        start = replace(start, tcp=_inside(value, task.workspace))
-    return start
-
-
-def _inside(value: Any, box: Workspace) -> np.ndarray:
-    tcp = np.asarray(value, np.float64)
+    value = (options or {}).get("tcp")
+    if value is None:
+        return None
+    try:
+        tcp = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        tcp = np.empty(0)
     if tcp.shape != (6,) or not ((tcp >= box.low) & (tcp <= box.high)).all():
         raise BadOption("reset option 'tcp'", value, f"six numbers between {box.low.tolist()} and {box.high.tolist()}")
     return tcp
+
+
+def draw(task: Task, rng: np.random.Generator, tcp: F64 | None) -> Start:
+    """One episode's start: at `tcp`, if that is wanted. The same numbers are drawn in either case."""
+    start = task.start(rng)
+    return replace(start, seed=int(rng.integers(2**31)), tcp=start.tcp if tcp is None else tcp)

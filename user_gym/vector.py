@@ -6,6 +6,7 @@ Row i of an episode equals the single env's episode with the same seed, bit for 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import gymnasium
@@ -15,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from user_gym.core import Bool, Cell, Judgement, Obs, RobotSpec, RobotState, Start, Task
-from user_gym.env import draw
+from user_gym.env import draw, wanted
 from user_gym.errors import BadAction, BadOption, Closed, NotReset
 from user_gym.interface import Interface, numbers
 from user_gym.robots import registry, specs
@@ -59,6 +60,8 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     ) -> None:
         if not isinstance(num_envs, int) or num_envs < 1:
             raise BadOption("num_envs", num_envs, "1 or more")
+        if max_episode_steps is not None and not (isinstance(max_episode_steps, int) and max_episode_steps > 0):
+            raise BadOption("max_episode_steps", max_episode_steps, "1 or more, or None for the task's own")
         if render_mode not in (None, "rgb_array"):
             raise BadOption("render_mode", render_mode, "None | rgb_array")
         try:
@@ -118,12 +121,13 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
         if seeds is not None and len(seeds) != self.num_envs:
             raise BadOption("seed", seed, f"one number, or a list of {self.num_envs}")
+        tcps = self._wanted(mask, options)  # before anything is reseeded
         for i in np.flatnonzero(mask).tolist():
             one = None if seeds is None else seeds[i]
             if one is not None:
                 self._rngs[i], _ = np_random(int(one))
         self._connect()
-        self._begin(mask, options)
+        self._begin(mask, tcps)
         return self._observe(self._pictures()), self._resting_info(mask)
 
     def step(self, actions: np.ndarray) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -150,7 +154,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         self._done = terminated | truncated
         info = self._acting_info(acting, judged, executed, clipped) if acting.any() else {}
         if resting.any():
-            self._begin(resting, {})
+            self._begin(resting)
             self._merge(info, self._resting_info(resting), resting)
         obs = self._observe(self._pictures())
         if self._autoreset is AutoresetMode.SAME_STEP and self._done.any():
@@ -204,14 +208,16 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if self.render_mode == "rgb_array" and self._cell.view is not None:
             self._cell.view.connect()
 
-    def _begin(self, mask: Bool, options: dict[str, Any]) -> None:
+    def _wanted(self, mask: Bool, options: dict[str, Any]) -> dict[int, F64 | None]:
+        """Where each arm of mask is to start, if the options say so."""
+        tcp = options.get("tcp")
+        each = isinstance(tcp, np.ndarray | list | tuple) and len(tcp) == self.num_envs and np.ndim(tcp[0]) == 1
+        rows = tcp if tcp is not None and each else [tcp] * self.num_envs
+        return {i: wanted(options | {"tcp": rows[i]}, self.task.workspace) for i in np.flatnonzero(mask).tolist()}
+
+    def _begin(self, mask: Bool, tcps: Mapping[int, F64 | None] = MappingProxyType({})) -> None:
         """Draw starts for the arms of mask and place them."""
-        tcp = options.pop("tcp", None)
-        per_arm = [
-            options | ({} if tcp is None else {"tcp": np.broadcast_to(tcp, (self.num_envs, 6))[i]})
-            for i in range(self.num_envs)
-        ]
-        starts = {int(i): draw(self.task, self._rngs[i], per_arm[i]) for i in np.flatnonzero(mask)}
+        starts = {i: draw(self.task, self._rngs[i], tcps.get(i)) for i in np.flatnonzero(mask).tolist()}
         any_start = next(iter(starts.values()))
         rows = [starts.get(i, any_start) for i in range(self.num_envs)]  # rows outside the mask are ignored
         batch = Start(
@@ -238,7 +244,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         for key, value in last.items():
             final_info[key] = np.where(done.reshape(-1, *[1] * (value.ndim - 1)), value, np.zeros_like(value))
             final_info[f"_{key}"] = done & info[f"_{key}"]
-        self._begin(done, {})
+        self._begin(done)
         rest: dict[str, Any] = {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done}
         for key, value in last.items():
             going_on = info[f"_{key}"] & ~done
