@@ -15,7 +15,7 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from user_gym.core import Bool, Cell, Judgement, Obs, RobotSpec, RobotState, Start, Task
+from user_gym.core import F64, Bool, Cell, Judgement, Obs, RobotSpec, RobotState, Start, Task
 from user_gym.env import draw, wanted
 from user_gym.errors import BadAction, BadOption, Closed, NotReset
 from user_gym.interface import Interface, numbers
