@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from typing import Any
 
@@ -37,7 +38,9 @@ class Window:
         dressed = compile_plant(plant.spec, self._task, plant.control, plant.dt, dressed=True)
         self._data = mujoco.MjData(dressed.model)
         self._model = dressed.model
+        before = set(threading.enumerate())
         self._viewer = mujoco.viewer.launch_passive(dressed.model, self._data, show_left_ui=False, show_right_ui=False)
+        self._threads = set(threading.enumerate()) - before
         self._origin: tuple[float, float] | None = None
 
     def refresh(self) -> None:
@@ -56,3 +59,5 @@ class Window:
         if self._viewer is not None:
             self._viewer.close()
             self._viewer = None
+            for thread in self._threads:  # it still draws; the process must not end under it
+                thread.join(timeout=5.0)
