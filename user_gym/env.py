@@ -137,6 +137,10 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         _ = self.state
         return self._cell.view.read().image if self.render_mode == "rgb_array" and self._cell.view else None
 
+    def set_compliance(self, compliance: Compliance) -> None:
+        """Change how the arm yields, from the next step on; kept over resets. Raises BadOption."""
+        self._cell.robot.set_compliance(compliance)
+
     def close(self) -> None:
         """Stop the robot and let go of everything. May be called twice."""
         if not self._closed:

@@ -166,6 +166,10 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         _ = self.state
         return tuple(self._cell.view.read().image) if self.render_mode == "rgb_array" and self._cell.view else None
 
+    def set_compliance(self, compliance: Compliance) -> None:
+        """Change how the arm yields, from the next step on; kept over resets. Raises BadOption."""
+        self._cell.robot.set_compliance(compliance)
+
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the arms and let go of everything."""
         for device in (self._cell.view, *self._cell.cameras.values(), self._cell.robot):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from user_gym.core.arrays import F32, Bool
-from user_gym.core.spec import CameraSpec, RobotSpec
+from user_gym.core.spec import CameraSpec, Compliance, RobotSpec
 from user_gym.core.task import Start
 from user_gym.core.tick import Command, Frame, RobotState, Scene
 
@@ -33,6 +33,14 @@ class Robot(Protocol):
         """Order, then return the state one control period later on the robot's own clock. Raises RobotFault."""
         ...
 
+    def set_compliance(self, compliance: Compliance) -> None:
+        """Change stiffness, damping and error clip, between two periods; kept over resets.
+
+        Raises:
+            BadOption: a value is negative or not finite, or the arm is not under Cartesian control.
+        """
+        ...
+
     def close(self) -> None:
         """Stop and let go."""
         ...
@@ -55,6 +63,10 @@ class RobotBatch(Protocol):
 
     def exchange(self, commands: Command, mask: Bool | None = None) -> RobotState:
         """Order all arms, or those of mask; returns all n states."""
+        ...
+
+    def set_compliance(self, compliance: Compliance) -> None:
+        """As `Robot.set_compliance`, for all arms."""
         ...
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ class MujocoTwin:
         return self._twins.scene(0)
 
     def set_compliance(self, compliance: Compliance) -> None:
-        """As `MujocoTwins.set_compliance`."""
+        """Change how it yields, from the next period on."""
         self._twins.set_compliance(compliance)
 
     def close(self) -> None:

@@ -12,8 +12,9 @@ import mujoco
 import mujoco.batch
 import numpy as np
 
-from user_gym.core import F64, Bool, Command, Compliance, Damping, ForceEstimate, RobotSpec, RobotState, Scene, Start
+from user_gym.core import F64, Bool, Command, Compliance, ForceEstimate, RobotSpec, RobotState, Scene, Start
 from user_gym.errors import BadOption, Closed, NotReset, RobotFault
+from user_gym.sim import gains
 from user_gym.sim.arm import wxyz
 from user_gym.sim.plant import Plant, history
 from user_gym.sim.reach import Reach
@@ -38,6 +39,7 @@ class MujocoTwins:
         self.count = count
         self.plant = plant
         self._threads = min(threads, count)
+        self._compliance = self.spec.compliance
         self._batch: Any = None
         self._all = range(count)
         self._ready = [False] * count
@@ -76,35 +78,18 @@ class MujocoTwins:
             self._target_rows = list(self._mocap_quat[:, int(model.body("target").mocapid[0])])
         self._wrist = self.spec.force_estimate is ForceEstimate.WRIST
         self._reach = Reach(plant)
-        self.set_compliance(self.spec.compliance)
+        gains.write(batch, plant, self._compliance)
 
     def set_compliance(self, compliance: Compliance) -> None:
-        """Change stiffness, damping and error clip of every arm, between two periods. In joint control it sets nothing.
-
-        Raises:
-            BadOption: a value is negative or not finite.
-        """
-        for name in ("stiffness", "damping", "error_clip"):
-            value = getattr(compliance, name)
-            if np.shape(value) != (6,) or not np.isfinite(value).all() or (np.asarray(value) < 0).any():
-                raise BadOption(f"compliance.{name}", value, "six finite numbers, 0 or more")
-        model, batch = self.plant.model, self._opened()
-        gain, bias, limit = (batch.expand(f"actuator_{f}") for f in ("gainprm", "biasprm", "forcerange"))
+        """As `Robot.set_compliance`, for every arm."""
         if self.plant.control == "joint":
-            for i in range(self.spec.dof):
-                a = model.actuator(f"servo{i}").id
-                gain[:, a, 0] = self.spec.joint_stiffness[i]
-                bias[:, a, 1], bias[:, a, 2] = -self.spec.joint_stiffness[i], -self.spec.joint_damping[i]
-            return
-        for axis in range(6):
-            a = model.actuator(f"spring{axis}").id
-            clip = compliance.stiffness[axis] * compliance.error_clip[axis]
-            gain[:, a, 0] = compliance.stiffness[axis] if axis < 3 else 0.0  # rotation: the target frame is the reference
-            bias[:, a, 1] = -compliance.stiffness[axis]
-            limit[:, a, 0], limit[:, a, 1] = -clip, clip
-        by_axis = self.spec.damping is Damping.CARTESIAN
-        for i, value in enumerate(compliance.damping if by_axis else self.spec.joint_damping):
-            bias[:, model.actuator(f"damper{i}").id, 2] = -value
+            raise BadOption(
+                "control", "joint", "'tcp' to set a Cartesian compliance", "make the environment with control='tcp'"
+            )
+        gains.check(compliance)
+        self._compliance = compliance
+        if self._batch is not None:
+            gains.write(self._batch, self.plant, compliance)
 
     def reset(self, mask: Bool, starts: Start) -> RobotState:
         """Place the arms of `mask` at their starts, at rest; their clocks start at 0."""
