@@ -31,13 +31,14 @@ def load_object(path: str) -> Any:
         raise BadOption("object path", path, "'module:attribute'")
     try:
         found = import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in EXTRAS:
             raise MissingExtra(missing, EXTRAS[missing]) from error
         raise
+    try:
+        for part in attribute.split("."):
+            found = getattr(found, part)
     except AttributeError as error:
         raise BadOption("object path", path, f"an attribute of {module!r}", str(error)) from error
     return found

@@ -48,7 +48,7 @@ class PegInsert:
     scene_keys = ()
 
     def __init__(self, spec: RobotSpec, hole_offset: float = 0.001, success: str = "strict") -> None:
-        if not (np.isfinite(hole_offset) and 0.0 <= hole_offset <= MAX_OFFSET):
+        if not (isinstance(hole_offset, int | float) and 0.0 <= hole_offset <= MAX_OFFSET):  # NaN fails as well
             raise BadOption("hole_offset", hole_offset, f"0 .. {MAX_OFFSET} (metres)")
         if success not in SUCCESS_RULES:
             raise BadOption("success", success, " | ".join(SUCCESS_RULES))
