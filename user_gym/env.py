@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
 
-from user_gym.core import F64, Cell, Obs, RobotSpec, RobotState, Scene, Start, Task, Workspace
+from user_gym.core import F64, Cell, Compliance, Obs, RobotSpec, RobotState, Scene, Start, Task, Workspace
 from user_gym.errors import BadOption, Closed, NotReset
 from user_gym.interface import Interface
 from user_gym.robots import registry, specs

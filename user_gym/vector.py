@@ -15,7 +15,8 @@ from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from user_gym.core import F64, Bool, Cell, Judgement, Obs, RobotSpec, RobotState, Start, Task
+from user_gym import infos
+from user_gym.core import F64, Bool, Cell, Compliance, Judgement, Obs, RobotSpec, RobotState, Start, Task
 from user_gym.env import draw, wanted
 from user_gym.errors import BadAction, BadOption, Closed, NotReset
 from user_gym.interface import Interface, numbers
@@ -128,7 +129,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 self._rngs[i], _ = np_random(int(one))
         self._connect()
         self._begin(mask, tcps)
-        return self._observe(self._pictures()), self._resting_info(mask)
+        return self._observe(self._pictures()), infos.resting(mask, self.state.time)
 
     def step(self, actions: np.ndarray) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Order all arms; wait one control period; judge. Arms that autoreset say so as the mode prescribes."""
@@ -152,10 +153,10 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         truncated = (self._steps >= self._max_episode_steps) & acting
         reward = np.where(acting, judged.reward, 0.0)
         self._done = terminated | truncated
-        info = self._acting_info(acting, judged, executed, clipped) if acting.any() else {}
+        info = infos.acting(acting, judged, executed, clipped, self.state.time) if acting.any() else {}
         if resting.any():
             self._begin(resting)
-            self._merge(info, self._resting_info(resting), resting)
+            infos.merge(info, infos.resting(resting, self.state.time), resting)
         obs = self._observe(self._pictures())
         if self._autoreset is AutoresetMode.SAME_STEP and self._done.any():
             obs, info = self._restart(obs, info)
@@ -243,19 +244,9 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         final = np.full(self.num_envs, None, object)
         for i in np.flatnonzero(done):
             final[i] = {k: v[i].copy() for k, v in obs.items()}
-        last = {k: v for k, v in info.items() if not k.startswith("_")}
-        final_info: dict[str, Any] = {}
-        for key, value in last.items():
-            final_info[key] = np.where(done.reshape(-1, *[1] * (value.ndim - 1)), value, np.zeros_like(value))
-            final_info[f"_{key}"] = done & info[f"_{key}"]
         self._begin(done)
-        rest: dict[str, Any] = {"final_obs": final, "_final_obs": done, "final_info": final_info, "_final_info": done}
-        for key, value in last.items():
-            going_on = info[f"_{key}"] & ~done
-            if going_on.any():
-                value[done] = 0
-                rest[key], rest[f"_{key}"] = value, going_on
-        self._merge(rest, self._resting_info(done), done)
+        rest = infos.finish(info, done, final)
+        infos.merge(rest, infos.resting(done, self.state.time), done)
         return self._observe(self._pictures()), rest
 
     def _judge(self) -> Judgement:
@@ -266,35 +257,3 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     def _pictures(self) -> dict[str, Any]:
         return {name: self._cell.cameras[name].read().image for name in self._interface.cameras}
-
-    def _acting_info(self, acting: Bool, judged: Judgement, executed: np.ndarray, clipped: Any) -> dict[str, Any]:
-        n = self.num_envs
-        values = {
-            "is_success": judged.success & acting,
-            "is_intervention": np.zeros(n, bool),
-            "teleop_action": np.where(acting[:, None], executed, np.float32(0)),
-            "executed_action": np.where(acting[:, None], executed, np.float32(0)),
-            "safety_clipped": np.broadcast_to(clipped, (n,)) & acting,
-            "terminate_episode": np.zeros(n, bool),
-            "rerecord_episode": np.zeros(n, bool),
-            "discrete_penalty": np.zeros(n),
-            "time": np.where(acting, self.state.time, 0.0),
-        }
-        return {k: v for key, value in values.items() for k, v in ((key, value), (f"_{key}", acting.copy()))}
-
-    def _resting_info(self, mask: Bool) -> dict[str, Any]:
-        values = {
-            "is_success": np.zeros(self.num_envs, bool),
-            "is_intervention": np.zeros(self.num_envs, bool),
-            "time": np.where(mask, self.state.time, 0.0),
-        }
-        return {k: v for key, value in values.items() for k, v in ((key, value), (f"_{key}", mask.copy()))}
-
-    @staticmethod
-    def _merge(info: dict[str, Any], more: dict[str, Any], mask: Bool) -> None:
-        """Put the rows of mask of one batched info into another."""
-        for key, value in more.items():
-            if key.startswith("_"):
-                info[key] = info.get(key, np.zeros_like(mask)) | value
-            else:
-                info[key] = np.where(mask.reshape(-1, *[1] * (value.ndim - 1)), value, info.get(key, np.zeros_like(value)))

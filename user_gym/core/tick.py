@@ -12,7 +12,7 @@ from user_gym.core.arrays import F64, U8, Bool
 class RobotState:
     """One tick; every field is of the same moment. Arrays belong to the receiver and are never written again."""
 
-    time: F64 | float  # (...,) s on the robot's own clock, 0 at reset
+    time: F64  # (...,) s on the robot's own clock, 0 at reset; one arm's is a numpy number
     q: F64  # (..., dof) rad
     dq: F64  # (..., dof) rad/s
     tau: F64  # (..., dof) N m, torque at the joints, gravity compensation included

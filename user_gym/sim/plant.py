@@ -2,8 +2,8 @@
 
 The controller needs no Python between substeps. In `control="tcp"` site actuators pull the TCP towards its equilibrium:
 force = clip(K e) along the base's axes (the position is their control), torque = clip(K e) along the target's own axes
-(a mocap body holds the rotation), minus D v. Where the damping is the motors' (ARX), joint actuators give -kd dq instead. In `control="joint"` each joint
-has a position servo. Gravity is compensated, as both robots do it themselves.
+(a mocap body holds the rotation), minus D v. Where the damping is the motors' (ARX), joint actuators give -kd dq instead.
+In `control="joint"` each joint has a position servo. Gravity is compensated, as both robots do it themselves.
 """
 
 from __future__ import annotations

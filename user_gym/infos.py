@@ -1,0 +1,69 @@
+"""Infos of many arms as Gymnasium batches them: each key an array with one row an arm, each `_key` a mask of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from user_gym.core import F32, F64, Bool, Judgement
+
+Infos = dict[str, Any]
+
+
+def acting(mask: Bool, judged: Judgement, executed: F32, clipped: Bool, time: F64) -> Infos:
+    """Of the arms of mask (n,), which took a step."""
+    n = len(mask)
+    return _masked(
+        mask,
+        {
+            "is_success": judged.success & mask,
+            "is_intervention": np.zeros(n, bool),
+            "teleop_action": np.where(mask[:, None], executed, np.float32(0)),
+            "executed_action": np.where(mask[:, None], executed, np.float32(0)),
+            "safety_clipped": np.broadcast_to(clipped, (n,)) & mask,
+            "terminate_episode": np.zeros(n, bool),
+            "rerecord_episode": np.zeros(n, bool),
+            "discrete_penalty": np.zeros(n),
+            "time": np.where(mask, time, 0.0),
+        },
+    )
+
+
+def resting(mask: Bool, time: F64) -> Infos:
+    """Of the arms of mask (n,), which were reset."""
+    n = len(mask)
+    values = {"is_success": np.zeros(n, bool), "is_intervention": np.zeros(n, bool), "time": np.where(mask, time, 0.0)}
+    return _masked(mask, values)
+
+
+def merge(info: Infos, more: Infos, mask: Bool) -> None:
+    """Put the rows of mask of `more` into `info`."""
+    for key, value in more.items():
+        if key.startswith("_"):
+            info[key] = info.get(key, np.zeros_like(mask)) | value
+        else:
+            info[key] = np.where(_rows(mask, value), value, info.get(key, np.zeros_like(value)))
+
+
+def finish(info: Infos, done: Bool, final_obs: np.ndarray) -> Infos:
+    """Same-step reset: rows of done move to final_info, beside final_obs (n,) objects; the others stay."""
+    final_info: Infos = {}
+    rest: Infos = {"final_obs": final_obs, "_final_obs": done, "final_info": final_info, "_final_info": done}
+    for key in [k for k in info if not k.startswith("_")]:
+        value, mask = info[key], info[f"_{key}"]
+        final_info[key] = np.where(_rows(done, value), value, np.zeros_like(value))
+        final_info[f"_{key}"] = done & mask
+        going_on = mask & ~done
+        if going_on.any():
+            rest[key], rest[f"_{key}"] = np.where(_rows(going_on, value), value, np.zeros_like(value)), going_on
+    return rest
+
+
+def _masked(mask: Bool, values: Infos) -> Infos:
+    return {k: v for key, value in values.items() for k, v in ((key, value), (f"_{key}", mask.copy()))}
+
+
+def _rows(mask: Bool, value: np.ndarray) -> Bool:
+    """The mask shaped so that it selects rows of value."""
+    return mask.reshape(-1, *[1] * (value.ndim - 1))
