@@ -1,0 +1,163 @@
+"""Networks of the baselines. Each keeps its parameters in one vector: one tensor to optimise, average, publish and store.
+
+With networks this small an update is made of overhead: one batched product for a whole ensemble, one optimiser step for one
+tensor, and acting in numpy are what makes it fast.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from user_gym.core import F32, ActionChunk, Weights
+from user_gym.errors import BadOption
+
+LOG_STD = (-5.0, 2.0)  # range of the log standard deviation of an action before its tanh
+
+
+class Ensemble:
+    """Several multilayer perceptrons side by side, as a function of a parameter vector.
+
+    Args:
+        members: number of networks.
+        sizes: width of input, hidden layers and output.
+        normalise: layer normalisation (without scale and shift) before each ReLU.
+    """
+
+    def __init__(self, members: int, sizes: Sequence[int], normalise: bool) -> None:
+        self.normalise = normalise
+        self.shapes = [shape for i, o in pairwise(sizes) for shape in ((members, i, o), (members, 1, o))]
+        self._counts = [math.prod(shape) for shape in self.shapes]
+        self.size = sum(self._counts)
+
+    def initial(self, generator: torch.Generator, last: float = 1.0) -> Tensor:
+        """A fresh parameter vector (size,); `last` scales the output layer."""
+        vector = torch.zeros(self.size)
+        weights = self.parts(vector)[::2]
+        for weight in weights:
+            weight.normal_(0.0, 1.0 / math.sqrt(weight.shape[1]), generator=generator)
+        weights[-1].mul_(last)
+        return vector
+
+    def parts(self, vector: Tensor) -> list[Tensor]:
+        """Weight and bias of each layer, as views. One split: its gradient is one concatenation."""
+        return [part.view(shape) for part, shape in zip(vector.split(self._counts), self.shapes, strict=True)]
+
+    def __call__(self, vector: Tensor, x: Tensor) -> Tensor:
+        """(batch, in) -> (members, batch, out)."""
+        parts = self.parts(vector)
+        x = x.expand(self.shapes[0][0], *x.shape)
+        for layer in range(0, len(parts), 2):
+            x = torch.baddbmm(parts[layer + 1], x, parts[layer])
+            if layer + 2 < len(parts):
+                x = functional.relu(functional.layer_norm(x, x.shape[-1:]) if self.normalise else x)
+        return x
+
+
+class Encoder(nn.Module):
+    """Pictures of several cameras to features; one convolutional network per camera.
+
+    Args:
+        cameras: name -> (height, width) in pixels.
+        features: per camera.
+    """
+
+    def __init__(self, cameras: Mapping[str, tuple[int, ...]], features: int = 50) -> None:
+        super().__init__()
+        self.cameras = tuple(cameras)
+        self.size = features * len(cameras)
+        self.nets = nn.ModuleList(_convolutions(shape[0], shape[1], features) for shape in cameras.values())
+
+    def forward(self, pictures: Mapping[str, Tensor]) -> Tensor:
+        """uint8 (batch, height, width, 3) each -> (batch, size)."""
+        scaled = (pictures[name].permute(0, 3, 1, 2).float() / 255.0 - 0.5 for name in self.cameras)
+        return torch.cat([net(x) for net, x in zip(self.nets, scaled, strict=True)], dim=-1)
+
+
+def _convolutions(height: int, width: int, features: int) -> nn.Module:
+    trunk = nn.Sequential(
+        nn.Conv2d(3, 16, 5, stride=4), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2), nn.ReLU(),
+        nn.Conv2d(32, 32, 3, stride=2), nn.ReLU(),
+        nn.Flatten(),
+    )  # fmt: skip
+    flat = trunk(torch.zeros(1, 3, height, width)).shape[-1]
+    return nn.Sequential(trunk, nn.Linear(flat, features), nn.LayerNorm(features), nn.Tanh())
+
+
+def shifted(picture: Tensor, generator: torch.Generator, pad: int = 4) -> Tensor:
+    """Each picture (batch, height, width, 3) moved by up to `pad` pixels, its border repeated."""
+    batch, height, width, _ = picture.shape
+    by = torch.randint(-pad, pad + 1, (2, batch, 1), generator=generator)
+    rows = (torch.arange(height) + by[0]).clamp_(0, height - 1)
+    columns = (torch.arange(width) + by[1]).clamp_(0, width - 1)
+    return picture[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def squashed(output: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Actor output (batch, 2 a) and standard normal noise (batch, a) to actions in (-1, 1) and their log density (batch,)."""
+    mean, log_std = output.chunk(2, dim=-1)
+    log_std = log_std.clamp(*LOG_STD)
+    u = mean + log_std.exp() * noise
+    # log N(u) less the log derivative of tanh, 2 (log 2 - u - softplus(-2 u)), per axis
+    log_density = -0.5 * noise * noise - log_std - 2.0 * (math.log(2.0) - u - functional.softplus(-2.0 * u))
+    return u.tanh(), log_density.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
+
+
+class GaussianPolicy:
+    """A Policy that acts in numpy; pictures go through a torch encoder first.
+
+    Args:
+        net: the actor: one member, output mean and log standard deviation of each axis.
+        vector: its parameters now (size,).
+        encoder: of the pictures, or None.
+        seed: of the exploration noise.
+    """
+
+    def __init__(self, net: Ensemble, vector: F32, encoder: Encoder | None, seed: int) -> None:
+        self.version: int = -1
+        self.net, self.encoder = net, encoder
+        self.rng = np.random.default_rng(seed)
+        self.spec_hash: str = f"gaussian {net.shapes} {encoder}"
+        self._vector = vector.copy()
+        self._split()
+
+    def act(self, obs: Mapping[str, NDArray[Any]], deterministic: bool = False) -> ActionChunk:
+        """As `core.Policy.act`; deterministic: tanh of the mean."""
+        x = obs["state"]
+        if self.encoder is not None:
+            with torch.no_grad():
+                pictures = {name: torch.from_numpy(obs[name][None]) for name in self.encoder.cameras}
+                x = np.concatenate([x, self.encoder(pictures)[0].numpy()])
+        for weight, bias in self._layers[:-1]:
+            x = np.maximum(x @ weight + bias, 0.0)
+        weight, bias = self._layers[-1]
+        mean, log_std = np.split(x @ weight + bias, 2)
+        if not deterministic:
+            mean = mean + np.exp(np.clip(log_std, *LOG_STD)) * self.rng.standard_normal(len(mean))
+        return ActionChunk(np.tanh(mean).astype(np.float32)[None], self.version)
+
+    def load(self, weights: Weights) -> None:
+        """As `core.Policy.load`."""
+        if weights.spec_hash != self.spec_hash:
+            raise BadOption(
+                "spec_hash", weights.spec_hash, repr(self.spec_hash), "weights and policy belong to different networks"
+            )
+        self._vector = np.array(weights.arrays["actor"])
+        if self.encoder is not None:
+            values = {name: torch.from_numpy(np.array(weights.arrays[name])) for name in self.encoder.state_dict()}
+            self.encoder.load_state_dict(values)
+        self.version = weights.version
+        self._split()
+
+    def _split(self) -> None:
+        parts = [part[0].numpy() for part in self.net.parts(torch.from_numpy(self._vector))]
+        self._layers = [(weight, bias[0]) for weight, bias in zip(parts[::2], parts[1::2], strict=True)]

@@ -1,0 +1,338 @@
+"""RLPD: soft actor-critic that draws half of every batch from demonstrations. One command, from nothing to a film.
+
+    python -m baselines.rlpd --robot franka-fr3 --seed 0
+
+Ball et al. 2023, "Efficient Online Reinforcement Learning with Offline Data": layer-normalised critics, several updates per
+step, symmetric sampling. The set-up for insertion follows RLinf's. An interrupted run goes on when the command is repeated.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from user_gym.core import Batch, Policy, Weights
+from user_gym.errors import BadOption, MissingExtra, MissingSystem, UserGymError, WrongRun
+from user_gym.system import Buffer, Counters, Mixture, Progress, train
+
+try:
+    import torch
+    import tyro
+    from torch import Tensor
+
+    from baselines.episodes import demonstrate, evaluate, make
+    from baselines.networks import Encoder, Ensemble, GaussianPolicy, shifted, squashed
+    from baselines.report import Clock, Kept, Live, Run, draw_curve, write_film, write_json
+except ModuleNotFoundError as error:
+    raise MissingExtra(error.name or "torch", "train") from error
+
+GLANCE = 20  # episodes of an evaluation during training
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a run is. A run folder belongs to one configuration."""
+
+    env_id: str = "User/PegInsert-sim-v0"
+    robot: str = "franka-fr3"
+    """franka-fr3, franka-fer, arx-x5 or arx-l5"""
+    obs: str = "state"
+    """state or pixels"""
+    control: str = "tcp"
+    """tcp or joint; the scripted expert orders the TCP, so joint needs --demos 0"""
+    hole_offset: float = 0.001
+    """m, how far the hole is from where it is said to be"""
+    seed: int = 0
+    steps: int = 3000
+    """environment steps of training"""
+    asynchronous: bool = False
+    """let the robot move on while the agent learns; else they take turns and equal seeds give equal bits"""
+    demos: int = 20
+    """successful demonstrations by the scripted expert; 0: plain SAC"""
+    demo_noise: float = 0.1
+    """noise on the expert's actions, in units of the action"""
+    updates_per_step: float = 4.0
+    learning_starts: int = 100
+    """environment steps before the first update"""
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    discount: float = 0.96
+    averaging: float = 0.005
+    """of the target critics, per update"""
+    critics: int = 2
+    hidden: int = 128
+    actor_every: int = 4
+    """critic updates per actor update"""
+    temperature: float = 0.01
+    """initial weight of the entropy"""
+    target_entropy: float = -9.0
+    eval_every: int = 500
+    """environment steps between two looks at the deterministic policy, 20 episodes each; they only draw the curve"""
+    eval_episodes: int = 100
+    """deterministic episodes of the last policy, at the end"""
+    film: bool = True
+    """make a GIF of the last policy"""
+    run_dir: Path | None = None
+    """folder of the run; default: runs/ENV-ROBOT-OBS-seedN"""
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        name = f"{self.env_id.split('/')[-1]}-{self.robot}-{self.obs}-seed{self.seed}"
+        return self.run_dir or Path("runs") / (name + "-async" * self.asynchronous)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "critics", "hidden", "actor_every", "eval_every", "eval_episodes"):
+            if getattr(self, name) < 1:
+                raise BadOption(name, getattr(self, name), "1 or more")
+        for name in ("demos", "learning_starts", "seed"):
+            if getattr(self, name) < 0:
+                raise BadOption(name, getattr(self, name), "0 or more")
+        if self.demos and self.control != "tcp":
+            raise BadOption("control", self.control, "tcp", "the scripted expert orders the TCP; or use --demos 0")
+
+
+def critic_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discount: float) -> Tensor:
+    """What Q should be (batch,). Only a terminated step has no future; a truncated one has, it was merely not watched."""
+    return reward + discount * torch.where(terminated, 0.0, next_value)
+
+
+class Rlpd:
+    """An Agent: soft actor-critic.
+
+    Args:
+        observations: a Dict with "state" and, for pictures, uint8 entries.
+        actions: a Box in [-1, 1].
+        config: hyperparameters.
+    """
+
+    def __init__(self, observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, config: Config) -> None:
+        self.config = config
+        self._generator = torch.Generator().manual_seed(config.seed)
+        cameras = {name: space.shape[:2] for name, space in observations.items() if space.dtype == np.uint8 and space.shape}
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.encoder = Encoder(cameras) if cameras else None
+        width, axes, hidden = math.prod(observations["state"].shape or ()), actions.shape[0], config.hidden
+        width += self.encoder.size if self.encoder else 0
+        self._actor = Ensemble(1, (width, hidden, hidden, 2 * axes), normalise=False)
+        self._critic = Ensemble(config.critics, (width + axes, hidden, hidden, 1), normalise=True)
+        self.actor = self._actor.initial(self._generator, last=0.01).requires_grad_()
+        self.critic = self._critic.initial(self._generator).requires_grad_()
+        self.target = self.critic.detach().clone()
+        self.log_alpha = torch.tensor(math.log(config.temperature), dtype=torch.float32, requires_grad=True)
+        self._axes = axes
+        seen = list(self.encoder.parameters()) if self.encoder else []
+        self._critic_optimiser = torch.optim.Adam([self.critic, *seen], config.learning_rate, fused=True)
+        self._actor_optimiser = torch.optim.Adam([self.actor, self.log_alpha], config.learning_rate, fused=True)
+        self.policy: Policy = GaussianPolicy(self._actor, self.actor.detach().numpy(), copy.deepcopy(self.encoder), config.seed)
+        self.updates = 0
+        self._metrics: dict[str, float] = {}
+
+    def update(self, batch: Batch) -> Mapping[str, float]:
+        """One step of the critics, and every `actor_every` times of actor and temperature. Metrics are of every 100th."""
+        reward, terminated, action = (torch.from_numpy(x) for x in (batch.reward, batch.terminated, batch.action))
+        x, after = self._features(batch.obs), self._features(batch.next_obs).detach()
+        with torch.no_grad():
+            future_action, _ = squashed(self._actor(self.actor, after)[0], self._noise(len(reward)))
+            future = self._critic(self.target, torch.cat([after, future_action], -1))[..., 0]
+            wanted = critic_target(reward, terminated, self._lowest(future), self.config.discount)
+        values = self._critic(self.critic, torch.cat([x, action], -1))[..., 0]
+        critic_loss = (values - wanted).square().mean(-1).sum()
+        self._critic_optimiser.zero_grad()
+        critic_loss.backward()
+        self._critic_optimiser.step()
+        self.target.lerp_(self.critic.detach(), self.config.averaging)
+        self.updates += 1
+        if self.updates % self.config.actor_every == 0:
+            self._improve_actor(x.detach())
+        if self.updates % 100 == 0:
+            alpha = self.log_alpha.detach().exp()
+            self._metrics |= {
+                "critic_loss": float(critic_loss.detach()),
+                "value": float(values.detach().mean()),
+                "temperature": float(alpha),
+            }
+        return self._metrics
+
+    def _improve_actor(self, x: Tensor) -> None:
+        action, log_density = squashed(self._actor(self.actor, x)[0], self._noise(len(x)))
+        value = self._critic(self.critic.detach(), torch.cat([x, action], -1))[..., 0].mean(0)
+        surprise = log_density.detach().mean() + self.config.target_entropy
+        loss = (self.log_alpha.detach().exp() * log_density - value).mean() - self.log_alpha * surprise
+        self._actor_optimiser.zero_grad()
+        loss.backward()
+        self._actor_optimiser.step()
+        if self.updates % 100 == 0:
+            self._metrics["entropy"] = -float(log_density.detach().mean())
+
+    def _lowest(self, values: Tensor) -> Tensor:
+        """The smaller of two critics (batch,), drawn anew each time where there are more than two."""
+        if len(values) > 2:
+            values = values[torch.randperm(len(values), generator=self._generator)[:2]]
+        return values.amin(0)
+
+    def _noise(self, batch: int) -> Tensor:
+        return torch.randn((batch, self._axes), generator=self._generator)
+
+    def _features(self, obs: Mapping[str, NDArray[Any]]) -> Tensor:
+        state = torch.from_numpy(obs["state"])
+        if self.encoder is None:
+            return state
+        pictures = {name: shifted(torch.from_numpy(obs[name]), self._generator) for name in self.encoder.cameras}
+        return torch.cat([state, self.encoder(pictures)], -1)
+
+    def weights(self) -> Mapping[str, NDArray[Any]]:
+        """The actor's vector, and the encoder's tensors."""
+        encoder = self.encoder.state_dict() if self.encoder else {}
+        return {"actor": self.actor.detach().numpy(), **{name: value.numpy() for name, value in encoder.items()}}
+
+    def save(self, path: Path) -> None:
+        """Networks, optimisers and random numbers."""
+        torch.save(
+            {
+                **{name: getattr(self, name).detach() for name in ("actor", "critic", "target", "log_alpha")},
+                "encoder": self.encoder.state_dict() if self.encoder else {},
+                "optimisers": [self._critic_optimiser.state_dict(), self._actor_optimiser.state_dict()],
+                "random": self._generator.get_state(),
+                "updates": self.updates,
+                "spec": self.policy.spec_hash,
+            },
+            path,
+        )
+
+    def restore(self, path: Path) -> None:
+        """Go on from what `save` wrote. Raises WrongRun."""
+        kept = torch.load(path, weights_only=True)
+        if kept["spec"] != self.policy.spec_hash:
+            raise WrongRun(f"{path} holds networks of another shape: {kept['spec']}; this run has {self.policy.spec_hash}")
+        with torch.no_grad():
+            for name in ("actor", "critic", "target", "log_alpha"):
+                getattr(self, name).copy_(kept[name])
+        if self.encoder is not None:
+            self.encoder.load_state_dict(kept["encoder"])
+        for optimiser, state in zip((self._critic_optimiser, self._actor_optimiser), kept["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self._generator.set_state(kept["random"])
+        self.updates = kept["updates"]
+
+
+def frozen(agent: Rlpd) -> Policy:
+    """A copy of the agent's policy as it is now."""
+    policy = copy.deepcopy(agent.policy)
+    policy.load(Weights(agent.updates, agent.weights(), policy.spec_hash))
+    return policy
+
+
+def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasium.Env[Any, Any], agent: Rlpd) -> bool:
+    """Train, from the newest checkpoint on; True when done, False when interrupted. The checkpoint is written either way."""
+    kept = Kept(Buffer.open(":memory:"))
+    counters = run.restore(agent.restore, kept)
+    if counters is None:
+        counters = Counters()
+        demonstrate(env, kept, config)
+    if counters.env_steps >= config.steps:
+        return True
+    sampler = Mixture([(kept.view("kind = 'demo'"), 0.5), (kept.view("kind = 'policy'"), 0.5)], config.batch_size)
+    earlier, clock = dict(run.seconds), Clock()
+
+    def save(counters: Counters, before: tuple[float, float]) -> None:
+        run.seconds = {"wall": earlier["wall"] + before[0], "cpu": earlier["cpu"] + before[1]}
+        run.save(agent.save, kept, counters)
+
+    def look(progress: Progress) -> None:
+        before = clock.read()
+        deterministic, _ = evaluate(judge, frozen(agent), GLANCE)
+        exploring = None if np.isnan(progress.success_rate) else progress.success_rate
+        point = {"env_steps": progress.env_steps, "updates": progress.updates, "success_rate": exploring}
+        run.curve.append(point | {"deterministic": deterministic, "cpu_s": earlier["cpu"] + before[1]})
+        live.show(
+            progress.env_steps,
+            {"success/exploring": progress.success_rate, "success/deterministic": deterministic, "updates": progress.updates}
+            | {f"agent/{name}": value for name, value in progress.metrics.items()},
+            f"success {progress.success_rate:4.2f} exploring, {deterministic:4.2f} deterministic, {progress.updates} updates, "
+            f"{earlier['wall'] + before[0]:.0f} s",
+        )
+        # An episode that runs on while this is written is left as it is: a resumed run begins the next one.
+        save(Counters(progress.env_steps, kept.episodes, progress.updates, progress.updates), before)
+        clock.resume(before)
+
+    with Live(run.folder / "tensorboard", config.steps) as live:
+        result = train(
+            env, agent, kept, steps=config.steps, updates_per_step=config.updates_per_step,
+            synchronous=not config.asynchronous, learning_starts=config.learning_starts, sampler=sampler,
+            publish_every=max(1, round(config.updates_per_step)), robot=config.robot, task=config.env_id, seed=config.seed,
+            start=counters, on_progress=look, progress_every=config.eval_every,
+        )  # fmt: skip
+    save(result.counters, clock.read())
+    return not result.interrupted
+
+
+def conclude(config: Config, run: Run, judge: gymnasium.Env[Any, Any], agent: Rlpd) -> dict[str, Any]:
+    """Evaluate the last policy, draw the curve, film it, and sum up."""
+    success, length = evaluate(judge, frozen(agent), config.eval_episodes)
+    last = run.curve[-1]
+    summary = {
+        "success_rate": success, "eval_episodes": config.eval_episodes, "mean_length": length,
+        "policy": "the last one, deterministic, evaluation seeds the same for all runs",
+        "env_steps": run.counters.env_steps, "updates": run.counters.updates,
+        "steps_to_95": next((p["env_steps"] for p in run.curve if (p["deterministic"] or 0.0) >= 0.95), None),
+        "exploring_success_rate": last["success_rate"],
+        "train_s": round(run.seconds["wall"], 2), "train_cpu_s": round(run.seconds["cpu"], 2),
+        "robot": config.robot, "seed": config.seed, "env_id": config.env_id, "obs": config.obs,
+        "hole_offset": config.hole_offset, "asynchronous": config.asynchronous,
+    }  # fmt: skip
+    draw_curve(run.folder / "curve.png", run.curve, f"{config.env_id}, {config.robot}, seed {config.seed}")
+    if config.film:
+        try:
+            with closing(make(config, render_mode="rgb_array")) as env:
+                frames: list[Any] = []
+                evaluate(env, frozen(agent), 3, frames)
+            write_film(run.folder / "film.gif", frames, 0.1)
+        except MissingSystem as error:
+            print(f"no film: {error}")
+    return summary
+
+
+def main(config: Config) -> dict[str, Any] | None:
+    """Make or continue a run; its summary, or None when it was interrupted."""
+    torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
+    run = Run(config.folder, {k: v for k, v in asdict(config).items() if k != "run_dir"})
+    run.open()
+    summary = run.summary
+    if summary is not None:
+        print(f"{run.folder} is finished; remove it or choose another --run-dir to train again")
+    else:
+        with closing(make(config)) as env, closing(make(config)) as judge:
+            agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
+            if not learn(config, run, env, judge, agent):
+                print(f"interrupted after {run.counters.env_steps} steps; the same command goes on from there: {run.folder}")
+                return None
+            summary = conclude(config, run, judge, agent)
+        write_json(run.folder / "summary.json", summary | {"wall_s": round(run.total, 2)})
+        summary = run.summary or {}
+    print(f"success {summary['success_rate']:.2f} over {summary['eval_episodes']} deterministic episodes of the last policy")
+    print(f"{summary['env_steps']} steps, {summary['updates']} updates, {summary['train_s']:.0f} s of training")
+    for what, name in (("summary", "summary.json"), ("curve", "curve.png"), ("film", "film.gif"), ("logs", "tensorboard")):
+        if (run.folder / name).exists():
+            print(f"{what:8s} {run.folder / name}")
+    return summary
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(130 if main(tyro.cli(Config, description=__doc__)) is None else 0)
+    except UserGymError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
