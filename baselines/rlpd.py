@@ -144,7 +144,7 @@ class Rlpd:
         reward, terminated, action = (torch.from_numpy(x) for x in (batch.reward, batch.terminated, batch.action))
         x, after = self._features(batch.obs), self._features(batch.next_obs).detach()
         with torch.no_grad():
-            future_action, _ = squashed(self._actor(self.actor, after)[0], self._noise(len(reward)))
+            future_action, _ = squashed(self.actor_output(after), self._noise(len(reward)))
             future = self._critic(self.target, torch.cat([after, future_action], -1))[..., 0]
             wanted = critic_target(reward, terminated, self._lowest(future), self.config.discount)
         values = self._critic(self.critic, torch.cat([x, action], -1))[..., 0]
@@ -165,8 +165,12 @@ class Rlpd:
             }
         return self._metrics
 
+    def actor_output(self, features: Tensor) -> Tensor:
+        """Mean and log standard deviation (batch, 2 axes) before the tanh."""
+        return self._actor(self.actor, features)[0]
+
     def _improve_actor(self, x: Tensor) -> None:
-        action, log_density = squashed(self._actor(self.actor, x)[0], self._noise(len(x)))
+        action, log_density = squashed(self.actor_output(x), self._noise(len(x)))
         value = self._critic(self.critic.detach(), torch.cat([x, action], -1))[..., 0].mean(0)
         surprise = log_density.detach().mean() + self.config.target_entropy
         loss = (self.log_alpha.detach().exp() * log_density - value).mean() - self.log_alpha * surprise

@@ -11,7 +11,7 @@ from user_gym.core import F32, F64, Bool, Judgement
 Infos = dict[str, Any]
 
 
-def acting(mask: Bool, judged: Judgement, executed: F32, clipped: Bool, time: F64) -> Infos:
+def acting(mask: Bool, judged: Judgement, executed: F32, clipped: Bool | bool, time: F64) -> Infos:
     """Of the arms of mask (n,), which took a step."""
     n = len(mask)
     return _masked(
