@@ -20,7 +20,8 @@ from user_gym.robots import pose
 from user_gym.sim.arm import SCENE, TOOL, Arm, add_arm, wxyz
 
 MIN_DT, MAX_DT = 0.001, 0.005  # s; the contacts were tuned in this range
-NULL_SPRING = 0.5  # N m/rad towards home: stands in for the null-space term of a 7-joint controller
+NULL_SPRING = 0.5  # N m/rad towards the episode's first posture: stands in for the null-space term of a 7-joint controller
+NULL_DAMPING = 1.0  # N m s/rad, as in gym-hil's panda.xml; without it the elbow swings for ever
 FINGER_SERVO = 2000.0  # N/m
 VIEW = 480  # pixels, the picture for people
 _GEOMS = {
@@ -88,7 +89,7 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
     model = ms.compile()
     if control == "tcp" and spec.dof > 6:
         model.jnt_stiffness[: spec.dof] = NULL_SPRING
-        model.qpos_spring[: spec.dof] = spec.home
+        model.dof_damping[: spec.dof] = NULL_DAMPING
     return Plant(
         model=model,
         spec=spec,

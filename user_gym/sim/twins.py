@@ -69,6 +69,8 @@ class MujocoTwins:
         self._ctrl, self._qpos, self._time = batch.bind("ctrl"), batch.bind("qpos"), batch.bind("time")
         self._body_pos, self._body_quat = batch.bind("xpos"), batch.bind("xquat")
         self._friction = batch.expand("dof_frictionloss") if self.spec.friction[1] > 0 else None
+        redundant = plant.control == "tcp" and self.spec.dof > 6
+        self._posture = batch.expand("qpos_spring") if redundant else None
         if self.spec.force_estimate is ForceEstimate.JOINT_TORQUES:
             self._gravity = batch.bind("qfrc_gravcomp")
             self._tool = model.body(f"link{self.spec.dof}").id
@@ -112,6 +114,8 @@ class MujocoTwins:
                     q = plant.object_qpos[name]
                     self._qpos[i, q : q + 3], self._qpos[i, q + 3 : q + 7] = at[:3], wxyz(at[3:])
             self._order(i, starts.tcp[i] if self._tcp_control else joints[i], float(gripper[i]))
+            if self._posture is not None:
+                self._posture[i, : self.spec.dof] = joints[i]
             if self._friction is not None:
                 seed = int(np.broadcast_to(starts.seed, (self.count,))[i])
                 self._friction[i, : self.spec.dof] = np.random.default_rng(seed).uniform(*self.spec.friction, self.spec.dof)
