@@ -12,7 +12,7 @@ import copy
 import math
 import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -244,7 +244,7 @@ def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasi
     counters = run.restore(agent.restore, kept)
     if counters is None:
         counters = Counters()
-        demonstrate(env, kept, config)
+        demonstrate(judge, kept, config)  # not env: its pictures belong to the thread that collects
     if counters.env_steps >= config.steps:
         return True
     sampler = Mixture([(kept.view("kind = 'demo'"), 0.5), (kept.view("kind = 'policy'"), 0.5)], config.batch_size)
@@ -305,26 +305,27 @@ def conclude(config: Config, run: Run, judge: gymnasium.Env[Any, Any], agent: Rl
             write_film(run.folder / "film.gif", frames, 0.1)
         except MissingSystem as error:
             print(f"no film: {error}")
-    return summary
+    return summary | {"wall_s": round(run.total, 2)}
 
 
 def main(config: Config) -> dict[str, Any] | None:
     """Make or continue a run; its summary, or None when it was interrupted."""
     torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
     run = Run(config.folder, {k: v for k, v in asdict(config).items() if k != "run_dir"})
-    run.open()
-    summary = run.summary
-    if summary is not None:
-        print(f"{run.folder} is finished; remove it or choose another --run-dir to train again")
-    else:
-        with closing(make(config)) as env, closing(make(config)) as judge:
-            agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
-            if not learn(config, run, env, judge, agent):
-                print(f"interrupted after {run.counters.env_steps} steps; the same command goes on from there: {run.folder}")
-                return None
+    env = make(config)
+    # The drawing context of the simulator's pictures stays with the collector's thread, which has ended, so `close` would fail.
+    with nullcontext() if config.obs == "pixels" else closing(env), closing(make(config)) as judge:
+        agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
+        run.open()  # only now: a configuration that cannot be made leaves no folder
+        summary = run.summary
+        if summary is not None:
+            print(f"{run.folder} is finished; remove it or choose another --run-dir to train again")
+        elif learn(config, run, env, judge, agent):
             summary = conclude(config, run, judge, agent)
-        write_json(run.folder / "summary.json", summary | {"wall_s": round(run.total, 2)})
-        summary = run.summary or {}
+            write_json(run.folder / "summary.json", summary)
+        else:
+            print(f"interrupted after {run.counters.env_steps} steps; the same command goes on from there: {run.folder}")
+            return None
     print(f"success {summary['success_rate']:.2f} over {summary['eval_episodes']} deterministic episodes of the last policy")
     print(f"{summary['env_steps']} steps, {summary['updates']} updates, {summary['train_s']:.0f} s of training")
     for what, name in (("summary", "summary.json"), ("curve", "curve.png"), ("film", "film.gif"), ("logs", "tensorboard")):

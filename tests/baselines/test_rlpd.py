@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from baselines import rlpd
+from baselines.episodes import evaluate, make
+from baselines.networks import Encoder, shifted
+from baselines.report import Kept, Run, read_chunks, write_chunks
+from baselines.rlpd import Config, Rlpd, critic_target, frozen
+from user_gym.core import Agent, Batch, Policy, Weights
+from user_gym.errors import BadOption, MissingSystem, UserGymError, WrongRun
+from user_gym.system import Buffer
+
+TINY = {
+    "steps": 40, "learning_starts": 10, "eval_every": 20, "eval_episodes": 2, "demos": 1, "batch_size": 8, "hidden": 8,
+    "film": False,
+}  # fmt: skip
+SUMMARY = {
+    "success_rate", "eval_episodes", "env_steps", "updates", "wall_s", "train_s", "train_cpu_s", "robot", "seed", "steps_to_95",
+    "obs", "env_id", "hole_offset", "asynchronous", "mean_length", "policy", "exploring_success_rate",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)  # as the baseline does: threads of networks this small only wait for each other
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.setattr(rlpd, "GLANCE", 1)
+    return Config(**TINY, run_dir=tmp_path / "run")
+
+
+def spaces(width=3):
+    box = gym.spaces.Box(-1, 1, (width,), np.float32)
+    return gym.spaces.Dict({"state": box}), gym.spaces.Box(-1, 1, (2,), np.float32)
+
+
+def batch(n=16, seed=0):
+    rng = np.random.default_rng(seed)
+    draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
+    return Batch(
+        obs={"state": draw(n, 3)}, next_obs={"state": draw(n, 3)}, action=np.tanh(draw(n, 2)), reward=draw(n),
+        terminated=rng.random(n) < 0.3, truncated=np.zeros(n, bool), policy_version=np.zeros(n, np.int64),
+        is_intervention=np.zeros(n, bool),
+    )  # fmt: skip
+
+
+def has_egl() -> str | None:
+    try:
+        env = make(Config(obs="pixels"))
+        env.reset(seed=0)
+        env.close()
+    except MissingSystem as error:
+        return str(error)
+    return None
+
+
+def test_a_truncated_step_bootstraps_and_a_terminated_one_does_not():
+    reward, value = torch.tensor([0.0, 1.0]), torch.tensor([10.0, 10.0])
+    target = critic_target(reward, torch.tensor([False, True]), value, discount=0.5)
+    assert target.tolist() == [5.0, 1.0]
+
+
+def test_whether_a_step_was_truncated_changes_nothing_in_an_update():
+    results = []
+    for truncated in (False, True):
+        agent = Rlpd(*spaces(), Config(hidden=8))
+        agent.update(replace(batch(), truncated=np.full(16, truncated)))
+        results.append(agent.critic.detach().numpy().copy())
+    np.testing.assert_array_equal(*results)
+    agent = Rlpd(*spaces(), Config(hidden=8))
+    agent.update(replace(batch(), terminated=np.ones(16, bool)))
+    assert not np.array_equal(agent.critic.detach().numpy(), results[0])
+
+
+def test_the_critics_learn_the_value_of_what_always_ends():
+    agent = Rlpd(*spaces(), Config(hidden=32, learning_rate=3e-3))
+    one = replace(batch(64), terminated=np.ones(64, bool), reward=np.full(64, 0.7, np.float32))
+    for _ in range(300):
+        metrics = agent.update(one)
+    assert metrics["value"] == pytest.approx(0.7, abs=0.05)
+
+
+def test_agent_and_policy_keep_the_protocols_of_core():
+    agent = Rlpd(*spaces(), Config())
+    assert isinstance(agent, Agent)
+    assert isinstance(agent.policy, Policy)
+
+
+def test_the_policy_acts_in_numpy_as_the_network_does_in_torch():
+    agent = Rlpd(*spaces(), Config(hidden=16))
+    for i in range(20):
+        agent.update(batch(seed=i))
+    x = np.array([0.3, -1.0, 2.0], np.float32)
+    mean = agent.actor_output(torch.from_numpy(x[None])).detach()[0, :2].tanh().numpy()
+    np.testing.assert_allclose(frozen(agent).act({"state": x}, deterministic=True).actions[0], mean, atol=1e-5)
+
+
+def test_weights_of_another_network_are_refused_and_the_old_ones_stay():
+    agent, other = (Rlpd(*spaces(), Config(hidden=h)) for h in (8, 16))
+    with pytest.raises(BadOption, match="spec_hash"):
+        agent.policy.load(Weights(3, other.weights(), other.policy.spec_hash))
+    assert agent.policy.version == -1
+
+
+def test_a_restored_agent_goes_on_bit_for_bit(tmp_path):
+    one, two = (Rlpd(*spaces(), Config(hidden=8, critics=3)) for _ in range(2))
+    one.update(batch(seed=1))
+    one.save(tmp_path / "a.pt")
+    two.restore(tmp_path / "a.pt")
+    for agent in (one, two):
+        agent.update(batch(seed=2))
+        agent.update(batch(seed=3))
+    np.testing.assert_array_equal(one.actor.detach(), two.actor.detach())
+    np.testing.assert_array_equal(one.target, two.target)
+    with pytest.raises(WrongRun, match="another shape"):
+        Rlpd(*spaces(), Config(hidden=16)).restore(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_run_ends_with_a_summary_a_curve_and_logs(tiny, asynchronous, capsys):
+    summary = rlpd.main(replace(tiny, asynchronous=asynchronous))
+    assert summary is not None
+    assert set(summary) == SUMMARY
+    assert summary == json.loads((tiny.folder / "summary.json").read_text())
+    assert (summary["env_steps"], summary["updates"], summary["eval_episodes"]) == (40, 120, 2)
+    assert (tiny.folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    assert list((tiny.folder / "tensorboard").iterdir())
+    out = capsys.readouterr().out
+    assert all(str(tiny.folder / name) in out for name in ("summary.json", "curve.png", "tensorboard"))
+    assert rlpd.main(replace(tiny, asynchronous=asynchronous)) == summary  # finished: nothing is trained again
+    assert "is finished" in capsys.readouterr().out
+
+
+def test_equal_seeds_give_equal_runs(tiny):
+    for name in ("a", "b"):
+        rlpd.main(replace(tiny, run_dir=tiny.folder / name))
+    a, b = (torch.load(tiny.folder / name / "checkpoint-120.pt", weights_only=True) for name in ("a", "b"))
+    assert torch.equal(a["actor"], b["actor"])
+
+
+def test_an_interrupted_run_goes_on_with_its_counters_and_experience(tiny, monkeypatch, capsys):
+    looks = []
+
+    def interrupted(*arguments):
+        looks.append(1)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(rlpd, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rlpd.main(tiny)
+    monkeypatch.setattr(rlpd, "evaluate", evaluate)
+    began = []
+    train = rlpd.train
+
+    def watched(env, agent, storage, **options):
+        began.append((options["start"], agent.updates, len(storage)))
+        return train(env, agent, storage, **options)
+
+    monkeypatch.setattr(rlpd, "train", watched)
+    summary = rlpd.main(tiny)
+    start, updates, stored = began[0]
+    assert start.env_steps == 20
+    assert start.updates == updates > 0
+    assert start.episodes == 1
+    assert stored > 20  # demonstrations and the first steps
+    assert summary is not None
+    assert (summary["env_steps"], summary["updates"]) == (40, 120)
+
+
+def test_ctrl_c_in_training_leaves_a_checkpoint_and_no_summary(tiny, monkeypatch, capsys):
+    train = rlpd.train
+
+    def stopped(*arguments, **options):
+        return replace(train(*arguments, **options | {"steps": 25}), interrupted=True)
+
+    monkeypatch.setattr(rlpd, "train", stopped)
+    assert rlpd.main(tiny) is None
+    assert "goes on from there" in capsys.readouterr().out
+    assert json.loads((tiny.folder / "state.json").read_text())["counters"]["env_steps"] == 25
+    assert not (tiny.folder / "summary.json").exists()
+
+
+def test_the_folder_of_another_configuration_is_refused_by_name(tmp_path):
+    Run(tmp_path / "run", {"seed": 0, "steps": 5}).open()
+    with pytest.raises(WrongRun, match="seed=0 there, 1 here"):
+        Run(tmp_path / "run", {"seed": 1, "steps": 5}).open()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    with pytest.raises(WrongRun, match="no run"):
+        Run(tmp_path / "mine", {}).open()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"demos": -1}, "demos"),
+        ({"control": "joint"}, "--demos 0"),
+        ({"obs": "smell"}, "state"),
+        ({"robot": "frnka-fr3"}, "franka-fr3"),
+        ({"hole_offset": 0.1}, "hole_offset"),
+    ],
+)
+def test_bad_options_are_named_together_with_what_is_allowed(tmp_path, options, word):
+    with pytest.raises(UserGymError, match=word):
+        rlpd.main(Config(**{"run_dir": tmp_path / "run"} | options))
+
+
+def test_the_command_says_what_is_wrong_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "baselines.rlpd", "--robot", "frnka-fr3", "--run-dir", str(tmp_path / "run")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: unknown robot 'frnka-fr3'")
+    assert not (tmp_path / "run").exists()
+
+
+def test_joint_control_learns_without_demonstrations(tiny):
+    summary = rlpd.main(replace(tiny, control="joint", demos=0))
+    assert summary is not None
+    assert summary["env_steps"] == 40
+
+
+def test_pictures_are_learned_from_and_filmed(tiny):
+    reason = has_egl()
+    if reason:
+        pytest.skip(reason)
+    summary = rlpd.main(replace(tiny, obs="pixels", steps=30, eval_every=30, eval_episodes=1, film=True))
+    assert summary is not None
+    assert (summary["env_steps"], summary["updates"]) == (30, 80)
+    assert (tiny.folder / "film.gif").read_bytes()[:3] == b"GIF"
+
+
+def test_without_egl_a_run_ends_well_and_says_why_there_is_no_film(tiny, monkeypatch, capsys):
+    def blind(config, render_mode=None):
+        if render_mode:
+            raise MissingSystem("libEGL is missing; install libegl1")
+        return make(config)
+
+    monkeypatch.setattr(rlpd, "make", blind)
+    assert rlpd.main(replace(tiny, film=True)) is not None
+    assert "no film: libEGL is missing; install libegl1" in capsys.readouterr().out
+
+
+def test_pictures_are_shifted_whole_and_by_at_most_the_pad():
+    picture = torch.arange(12 * 12 * 3, dtype=torch.uint8).reshape(1, 12, 12, 3).expand(50, -1, -1, -1)
+    moved = shifted(picture, torch.Generator().manual_seed(0), pad=2)
+    assert moved.shape == picture.shape
+    offsets = set()
+    for one in moved:
+        fits = [
+            (dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)
+            if torch.equal(one[2:-2, 2:-2], picture[0, 2 + dy : 10 + dy, 2 + dx : 10 + dx])
+        ]  # fmt: skip
+        assert fits
+        offsets.update(fits)
+    assert len(offsets) > 10
+
+
+def test_the_encoder_sees_every_camera():
+    encoder = Encoder({"a": (64, 64), "b": (64, 64)}, features=5)
+    black = {name: torch.zeros(1, 64, 64, 3, dtype=torch.uint8) for name in "ab"}
+    for name in "ab":
+        other = black | {name: torch.full((1, 64, 64, 3), 200, dtype=torch.uint8)}
+        assert not torch.equal(encoder(black), encoder(other))
+
+
+def test_chunks_come_back_from_a_file_as_they_were(tmp_path):
+    config = Config(**TINY)
+    kept = Kept(Buffer.open(":memory:"))
+    env = make(config)
+    rlpd.demonstrate(env, kept, config)
+    env.close()
+    write_chunks(tmp_path / "x.npz", kept.new)
+    (back,), (chunk,) = read_chunks(tmp_path / "x.npz"), kept.new
+    assert (back.source, back.episode, back.kind, back.reward_source) == (chunk.source, 0, "demo", chunk.reward_source)
+    np.testing.assert_array_equal(back.obs["state"], chunk.obs["state"])
+    assert Buffer.open(":memory:").append(back).steps == len(chunk)
