@@ -11,6 +11,7 @@ import pytest
 
 import user_gym  # noqa: F401
 from user_gym.errors import BadAction, BadOption, Closed, NotReset, UnknownName, UserGymError
+from user_gym.robots.plugins import load_object
 
 ID = "User/PegInsert-sim-v0"
 
@@ -158,3 +159,13 @@ def test_a_window_without_a_display_says_so() -> None:
 def test_a_missing_extra_is_named() -> None:
     code = "import sys; sys.modules['stable_baselines3'] = None\nimport user_gym.integrations.sb3"
     assert "user-gym[sb3]" in message_of(code)
+
+
+def test_an_error_inside_a_backend_is_not_taken_for_a_wrong_name(tmp_path, monkeypatch) -> None:
+    (tmp_path / "broken_backend.py").write_text("build = None.nothing")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(AttributeError, match="nothing"):
+        load_object("broken_backend:build")
+    (tmp_path / "sound_backend.py").write_text("build = 1")
+    with pytest.raises(BadOption, match="sound_backend"):
+        load_object("sound_backend:bild")

@@ -257,6 +257,16 @@ def test_a_mask_restarts_some_arms_in_the_middle_of_the_others_episodes(env) -> 
     single.close()
 
 
+def test_a_neighbours_reset_does_not_move_the_origin_of_relative_poses() -> None:
+    env = ours(DISABLED, 2, obs="pixels")
+    env.reset(seed=0)
+    before = env.step(np.full((2, 6), 0.5, np.float32))[0]["state"]
+    after = env.reset(options={"reset_mask": np.array([True, False])})[0]["state"]
+    assert np.array_equal(after[0, :6], np.zeros(6, np.float32))
+    assert np.array_equal(after[1], before[1])
+    env.close()
+
+
 def test_seeds_may_be_one_number_or_one_each(env) -> None:
     a = env.reset(seed=4)[0]["state"]
     b = env.reset(seed=[6, 5, 4])[0]["state"]

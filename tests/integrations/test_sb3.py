@@ -143,6 +143,16 @@ def test_the_terminal_observation_is_the_last_and_the_observation_the_first(make
         assert env.reset_infos[i]["time"] == 0.0
 
 
+def test_the_infos_of_a_reset_inside_a_step_are_kept(make) -> None:
+    env = make(2, max_episode_steps=2)
+    env.reset()
+    env.reset_infos = [{}, {}]
+    env.step(np.zeros((2, 6), np.float32))
+    assert env.reset_infos == [{}, {}]
+    env.step(np.zeros((2, 6), np.float32))
+    assert [set(info) for info in env.reset_infos] == [{"is_success", "is_intervention", "time"}] * 2
+
+
 def test_step_async_only_dispatches(make) -> None:
     env = make(2)
     env.reset()

@@ -1,6 +1,10 @@
-"""Every id, robot, observation and control passes the env suite."""
+"""Every id, robot, observation and control passes the env suite, and the suite catches environments that break a rule."""
 
 from typing import ClassVar
+
+import gymnasium as gym
+import numpy as np
+import pytest
 
 from user_gym.testing.env_suite import EnvSuite
 
@@ -43,3 +47,90 @@ class TestArxL5(EnvSuite):
 
 class TestArxL5JointPixels(EnvSuite):
     kwargs: ClassVar = {"robot": "arx-l5", "control": "joint", "obs": "pixels"}
+
+
+class Faulty(gym.Wrapper):
+    """A sound environment behind one fault."""
+
+    @property
+    def unwrapped(self):
+        return self
+
+    @property
+    def state(self):
+        return self.env.unwrapped.state
+
+
+class GivesNumpyFlags(Faulty):
+    def step(self, action):
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return obs, np.float32(reward), np.bool_(terminated), truncated, info
+
+
+class ForgetsAKey(Faulty):
+    def step(self, action):
+        *step, info = self.env.step(action)
+        del info["executed_action"]
+        return *step, info
+
+
+class TerminatesAtTheLimit(Faulty):
+    def step(self, action):
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return obs, reward, terminated or truncated, False, info
+
+
+class IgnoresItsSeed(Faulty):
+    def reset(self, *, seed=None, options=None):
+        return self.env.reset(options=options)
+
+
+class ReusesItsObservation(Faulty):
+    mine = None
+
+    def step(self, action):
+        obs, *step = self.env.step(action)
+        self.mine = obs if self.mine is None else self.mine
+        self.mine["state"][:] = obs["state"]
+        return self.mine, *step
+
+
+class MovesOnABadAction(Faulty):
+    def step(self, action):
+        try:
+            return self.env.step(action)
+        except Exception:
+            self.env.step(np.zeros(6))
+            raise
+
+
+class LeavesItsSpace(Faulty):
+    def step(self, action):
+        obs, *step = self.env.step(action)
+        return {"state": obs["state"] * 50}, *step
+
+
+SUITE = EnvSuite()
+
+
+@pytest.mark.parametrize(
+    ("fault", "test"),
+    [
+        (GivesNumpyFlags, SUITE.test_a_step_has_pythons_types_and_the_documented_info),
+        (ForgetsAKey, SUITE.test_a_step_has_pythons_types_and_the_documented_info),
+        (TerminatesAtTheLimit, None),
+        (IgnoresItsSeed, None),
+        (ReusesItsObservation, SUITE.test_what_was_handed_out_is_not_written_again),
+        (MovesOnABadAction, SUITE.test_bad_actions_are_refused_and_nothing_moves),
+        (LeavesItsSpace, SUITE.test_observations_are_inside_their_space),
+    ],
+)
+def test_the_suite_catches_an_environment_that(fault, test) -> None:
+    suite = EnvSuite()
+    suite.make = lambda **more: fault(gym.make(suite.id, disable_env_checker=True, **more))
+    alone = {
+        TerminatesAtTheLimit: suite.test_a_time_limit_truncates,
+        IgnoresItsSeed: suite.test_equal_seeds_give_equal_episodes,
+    }
+    with pytest.raises(AssertionError):
+        test(suite.make()) if test else alone[fault]()
