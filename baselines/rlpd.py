@@ -66,6 +66,7 @@ class Config:
     """environment steps before the first update"""
     batch_size: int = 128
     learning_rate: float = 1e-3
+    """falls to a twentieth of it over the last third"""
     discount: float = 0.96
     averaging: float = 0.005
     """of the target critics, per update"""
@@ -154,6 +155,7 @@ class Rlpd:
         self._critic_optimiser.step()
         self.target.lerp_(self.critic.detach(), self.config.averaging)
         self.updates += 1
+        self._slow_down()
         if self.updates % self.config.actor_every == 0:
             self._improve_actor(x.detach())
         if self.updates % 100 == 0:
@@ -164,6 +166,13 @@ class Rlpd:
                 "temperature": float(alpha),
             }
         return self._metrics
+
+    def _slow_down(self) -> None:
+        """Lower the learning rate over the last third, so that the last policy is no momentary swing of a good one."""
+        total = max(1.0, (self.config.steps - self.config.learning_starts) * self.config.updates_per_step)
+        rate = self.config.learning_rate * min(1.0, max(0.05, 3.0 * (1.0 - self.updates / total)))
+        for optimiser in (self._critic_optimiser, self._actor_optimiser):
+            optimiser.param_groups[0]["lr"] = rate
 
     def actor_output(self, features: Tensor) -> Tensor:
         """Mean and log standard deviation (batch, 2 axes) before the tanh."""
