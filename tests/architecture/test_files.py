@@ -8,12 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.relative_to(ROOT) for folder in ("user_gym", "baselines") for path in (ROOT / folder).rglob("*.py"))
 LIMIT = 300  # lines: a longer file usually has two subjects
+BASELINE = 400  # lines: an algorithm is one file from options to evaluation, to be read from top to bottom
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_a_module_is_short_and_begins_with_a_docstring(path: Path) -> None:
     text = (ROOT / path).read_text()
-    assert text.count("\n") <= LIMIT
+    assert text.count("\n") <= (BASELINE if path.parts[0] == "baselines" else LIMIT)
     assert ast.get_docstring(ast.parse(text))
 
 
