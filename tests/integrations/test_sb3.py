@@ -243,6 +243,9 @@ def test_environments_of_their_own_are_addressed_one_by_one() -> None:
     env.set_attr("note", 1)
     env.set_attr("note", 7, indices=[1])
     assert env.get_attr("note") == [1, 7]
+    env.set_attr("late", 3, indices=0)  # as SB3's own classes: the others need not have it
+    assert env.get_attr("late", indices=[0]) == [3]
+    assert not env.has_attr("late")
     assert env.env_method("get_wrapper_attr", "note", indices=1) == [7]
     assert env.env_is_wrapped(gym.wrappers.TimeLimit, indices=[0]) == [True]
     assert env.env_is_wrapped(Monitor) == [False, False]

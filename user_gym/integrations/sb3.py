@@ -51,6 +51,7 @@ class RobotVecEnv(VecEnv):
                 "use gym.make_vec(id, ..., autoreset_mode='SameStep'), or user_gym.integrations.sb3.make_vec_env(id, n_envs)",
             )
         self.env: Any = env  # Gymnasium types neither its lists of seeds nor get_attr and call
+        self._envs: Any = getattr(env.unwrapped, "envs", None)  # where each environment is an object of this process
         self._actions: np.ndarray | None = None
         self._begun = False
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -117,12 +118,18 @@ class RobotVecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of each environment."""
+        if self._envs is not None:
+            return [self._envs[i].get_wrapper_attr(attr_name) for i in self._get_indices(indices)]
         values = self.env.get_attr(attr_name)
         return [values[i] for i in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set an attribute. Raises BadOption where the environments share it and `indices` names only some of them."""
         rows = set(self._get_indices(indices))
+        if self._envs is not None:
+            for i in rows:
+                setattr(self._envs[i], attr_name, value)
+            return
         if len(rows) == self.num_envs:
             values = [value] * self.num_envs
         else:
@@ -132,9 +139,8 @@ class RobotVecEnv(VecEnv):
     def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any) -> list[Any]:
         """Call a method; the answers of `indices`. Environments that are one object, or in other processes, are all called."""
         rows = list(self._get_indices(indices))
-        envs = getattr(self.env.unwrapped, "envs", None)
-        if envs is not None:
-            return [envs[i].get_wrapper_attr(method_name)(*method_args, **method_kwargs) for i in rows]
+        if self._envs is not None:
+            return [self._envs[i].get_wrapper_attr(method_name)(*method_args, **method_kwargs) for i in rows]
         answers = self.env.call(method_name, *method_args, **method_kwargs)
         return [answers[i] for i in rows]
 
@@ -142,7 +148,7 @@ class RobotVecEnv(VecEnv):
         self, wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
         """Whether each environment is wrapped; False where it cannot be, being a row of a batch."""
-        envs = getattr(self.env.unwrapped, "envs", None)
+        envs = self._envs
         return [envs is not None and is_wrapped(envs[i], wrapper_class) for i in self._get_indices(indices)]
 
 
