@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium
 from numpy.typing import NDArray
 
+from baselines.config import Config
 from user_gym.core import Policy, Storage
 from user_gym.system import ChunkBuilder
 from user_gym.tasks.expert import PegInsertExpert
-
-if TYPE_CHECKING:
-    from baselines.rlpd import Config
 
 EVALUATION_SEED = 1_000_000  # of the first evaluation episode, then one up each; the same for all runs
 DEMO_SEED = 2_000_000

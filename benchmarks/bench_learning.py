@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from baselines.config import Config
 from baselines.episodes import EVALUATION_SEED, demonstrate, evaluate, make
 from baselines.networks import squashed
-from baselines.rlpd import Config, Rlpd, frozen, main
+from baselines.rlpd import Rlpd, frozen, main
 from user_gym.core import F32, RobotState
 from user_gym.system import Buffer
 from user_gym.tasks.expert import PegInsertExpert

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from baselines import rlpd
+from baselines.config import Config
 from baselines.episodes import evaluate, make
 from baselines.networks import Encoder, shifted
 from baselines.report import Kept, Run, read_chunks, write_chunks
-from baselines.rlpd import Config, Rlpd, critic_target, frozen
+from baselines.rlpd import Rlpd, critic_target, frozen
 from user_gym.core import Agent, Batch, Policy, Weights
 from user_gym.errors import BadOption, MissingSystem, UserGymError, WrongRun
 from user_gym.system import Buffer
