@@ -18,6 +18,7 @@ from user_gym.robots import kinematics, pose
 
 _DAMPING = 1e-3  # of the least squares that turn a TCP step into a joint step: bounded near singular poses
 _ROUNDING = 1e-9  # m or rad; what arithmetic may add without it counting as "farther out"
+_VISIBLE = 1e-6  # m or rad; a smaller change of an order is no clip: no arm can tell
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,7 @@ def _bounded(name: str, order: F64, now: F64, low: F64, high: F64, step: F64) ->
     if not (change.max() if change.ndim else change) < inf:  # NaN and infinity of either side end up here
         _refuse(f"order {name}", order, BadAction)
         _refuse(f"measured {name}", now, RobotFault)
-    return target, change > 0.0
+    return target, change > _VISIBLE
 
 
 def _gripper(value: F64 | float) -> tuple[F64 | float, Bool | bool]:
