@@ -36,7 +36,7 @@ def open_context(width: int, height: int) -> Any:
 
 
 class Painter:
-    """Draws rows of a batch of twins at one picture size. Owned by one thread, the first that draws."""
+    """Draws rows of a batch of twins at one picture size, from one thread at a time."""
 
     def __init__(self, twins: MujocoTwins, task: Task, height: int, width: int) -> None:
         self._twins, self._task = twins, task
@@ -48,8 +48,7 @@ class Painter:
         if self._gl is not None:
             return
         height, width = self._size
-        self._gl = open_context(width, height)
-        self._gl.make_current()
+        gl = open_context(width, height)
         plant = self._twins.plant
         self._model = model = compile_plant(plant.spec, self._task, plant.control, plant.dt, dressed=True).model
         # A buffer of exactly the picture's size: software rendering clears and reads all of it.
@@ -57,36 +56,38 @@ class Painter:
         if max(self._size) <= SMALL:
             quality = model.vis.quality
             quality.numslices, quality.numstacks, quality.numquads = 14, 8, 1
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        with gl.as_current():
+            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+            mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=200)
         self._data = mujoco.MjData(model)
         self._camera, self._option = mujoco.MjvCamera(), mujoco.MjvOption()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._rect = mujoco.MjrRect(0, 0, width, height)
         self._pixels = np.empty((height, width, 3), np.uint8)
+        self._gl = gl
 
     def draw(self, row: int, camera: str) -> U8:
         """Picture (height, width, 3) of one twin as it is now."""
         if self._gl is None:
             raise Closed("painter is not connected; call connect()")
         model, data = self._model, self._data
-        self._gl.make_current()
         self._twins.pose(row, data)
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_camlight(model, data)
         self._camera.fixedcamid = model.camera(camera).id
         mujoco.mjv_updateScene(model, data, self._option, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL.value, self._scene)
-        mujoco.mjr_render(self._rect, self._scene, self._context)
-        mujoco.mjr_readPixels(self._pixels, None, self._rect, self._context)
+        with self._gl.as_current():  # and afterwards no longer: the next call may come from another thread
+            mujoco.mjr_render(self._rect, self._scene, self._context)
+            mujoco.mjr_readPixels(self._pixels, None, self._rect, self._context)
         return self._pixels[::-1].copy()
 
     def close(self) -> None:
         """Free the context."""
         if self._gl is not None:
-            self._gl.make_current()
-            self._context.free()
+            with self._gl.as_current():
+                self._context.free()
             self._gl.free()
             self._gl = None
 

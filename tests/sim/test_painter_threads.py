@@ -1,0 +1,28 @@
+"""A pixel environment may be made, stepped and closed by different threads, as training does."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import gymnasium
+import numpy as np
+import pytest
+
+import user_gym
+from user_gym.errors import MissingSystem
+
+
+def test_a_pixel_env_is_reset_stepped_and_closed_in_three_threads() -> None:
+    env = gymnasium.make("User/PegInsert-sim-v0", obs="pixels")
+
+    def in_its_own_thread(call, *args):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(call, *args).result(60)
+
+    try:
+        first, _ = in_its_own_thread(lambda: env.reset(seed=0))
+    except MissingSystem as e:
+        pytest.skip(str(e))
+    second = in_its_own_thread(env.step, np.array([1, 0, 0, 0, 0, 0], np.float32))[0]
+    assert first["wrist"].std() > 5
+    assert (first["side"] != second["side"]).any()
+    in_its_own_thread(env.close)
+    assert user_gym
