@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
-from numpy.typing import NDArray
 
 from baselines.config import Config
 from user_gym.core import Policy, Storage
@@ -16,23 +15,10 @@ EVALUATION_SEED = 1_000_000  # of the first evaluation episode, then one up each
 DEMO_SEED = 2_000_000
 
 
-class AsOrdered(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """Keeps for learning what was ordered, by the policy or the human, instead of what the safety box left of it.
-
-    The box is part of the environment that the critics learn. Fed with clipped actions, they would know nothing of the orders
-    that the actor really gives: measured on peg insertion, success then comes a thousand steps later.
-    """
-
-    def step(self, action: NDArray[Any]) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """As gymnasium's."""
-        obs, reward, terminated, truncated, info = self.env.step(action)
-        return obs, reward, terminated, truncated, info | {"executed_action": info.get("intervene_action", action)}
-
-
 def make(config: Config, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """The environment that a configuration names."""
     options = {"robot": config.robot, "obs": config.obs, "control": config.control, "hole_offset": config.hole_offset}
-    return AsOrdered(gymnasium.make(config.env_id, render_mode=render_mode, **options))
+    return gymnasium.make(config.env_id, render_mode=render_mode, **options)
 
 
 def demonstrate(env: gymnasium.Env[Any, Any], storage: Storage, config: Config) -> None:

@@ -12,7 +12,7 @@ import copy
 import math
 import sys
 from collections.abc import Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -79,13 +79,15 @@ class Rlpd:
 
     def update(self, batch: Batch) -> Mapping[str, float]:
         """One step of the critics, and every `actor_every` times of actor and temperature. Metrics are of every 100th."""
-        reward, terminated, action = (torch.from_numpy(x) for x in (batch.reward, batch.terminated, batch.action))
+        # Ordered, not executed: the critics would otherwise never see an action outside the safety box, which the actor does
+        # order. After 3000 steps of peg insertion (franka-fr3, seeds 0 and 1): executed 0 and 0, ordered 49 and 50 of 50.
+        reward, terminated, ordered = (torch.from_numpy(x) for x in (batch.reward, batch.terminated, batch.ordered))
         x, after = self._features(batch.obs), self._features(batch.next_obs).detach()
         with torch.no_grad():
             future_action, _ = squashed(self.actor_output(after), self._noise(len(reward)))
             future = self._critic(self.target, torch.cat([after, future_action], -1))[..., 0]
             wanted = critic_target(reward, terminated, self._lowest(future), self.config.discount)
-        values = self._critic(self.critic, torch.cat([x, action], -1))[..., 0]
+        values = self._critic(self.critic, torch.cat([x, ordered], -1))[..., 0]
         critic_loss = (values - wanted).square().mean(-1).sum()
         self._critic_optimiser.zero_grad()
         critic_loss.backward()
@@ -190,7 +192,7 @@ def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasi
     counters = run.restore(agent.restore, kept)
     if counters is None:
         counters = Counters()
-        demonstrate(judge, kept, config)  # not env: its pictures belong to the thread that collects
+        demonstrate(judge, kept, config)  # not env: that one is the collector's
     if counters.env_steps >= config.steps:
         return True
     sampler = Mixture([(kept.view("kind = 'demo'"), 0.5), (kept.view("kind = 'policy'"), 0.5)], config.batch_size)
@@ -259,8 +261,7 @@ def main(config: Config) -> dict[str, Any] | None:
     torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
     run = Run(config.folder, {k: v for k, v in asdict(config).items() if k != "run_dir"})
     env = make(config)
-    # The drawing context of the simulator's pictures stays with the collector's thread, which has ended, so `close` would fail.
-    with nullcontext() if config.obs == "pixels" else closing(env), closing(make(config)) as judge:
+    with closing(env), closing(make(config)) as judge:
         agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
         run.open()  # only now: a configuration that cannot be made leaves no folder
         summary = run.summary

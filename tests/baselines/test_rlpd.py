@@ -50,7 +50,8 @@ def batch(n=16, seed=0):
     rng = np.random.default_rng(seed)
     draw = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
     return Batch(
-        obs={"state": draw(n, 3)}, next_obs={"state": draw(n, 3)}, action=np.tanh(draw(n, 2)), reward=draw(n),
+        obs={"state": draw(n, 3)}, next_obs={"state": draw(n, 3)}, action=np.tanh(draw(n, 2)), ordered=np.tanh(draw(n, 2)),
+        reward=draw(n),
         terminated=rng.random(n) < 0.3, truncated=np.zeros(n, bool), policy_version=np.zeros(n, np.int64),
         is_intervention=np.zeros(n, bool),
     )  # fmt: skip
@@ -82,6 +83,18 @@ def test_whether_a_step_was_truncated_changes_nothing_in_an_update():
     agent = Rlpd(*spaces(), Config(hidden=8))
     agent.update(replace(batch(), terminated=np.ones(16, bool)))
     assert not np.array_equal(agent.critic.detach().numpy(), results[0])
+
+
+def test_the_agent_learns_from_what_was_ordered_not_from_what_was_executed():
+    one = replace(batch(), terminated=np.ones(16, bool))
+    other = np.zeros((16, 2), np.float32)
+    critics = []
+    for given in (one, replace(one, action=other), replace(one, ordered=other)):
+        agent = Rlpd(*spaces(), Config(hidden=8))
+        agent.update(given)
+        critics.append(agent.critic.detach().numpy().copy())
+    np.testing.assert_array_equal(critics[0], critics[1])
+    assert not np.array_equal(critics[0], critics[2])
 
 
 def test_the_critics_learn_the_value_of_what_always_ends():
@@ -288,4 +301,7 @@ def test_chunks_come_back_from_a_file_as_they_were(tmp_path):
     (back,), (chunk,) = read_chunks(tmp_path / "x.npz"), kept.new
     assert (back.source, back.episode, back.kind, back.reward_source) == (chunk.source, 0, "demo", chunk.reward_source)
     np.testing.assert_array_equal(back.obs["state"], chunk.obs["state"])
+    np.testing.assert_array_equal(back.action, chunk.action)
+    np.testing.assert_array_equal(back.ordered, chunk.ordered)
+    assert not np.array_equal(chunk.ordered, chunk.action)  # the safety box takes part of the expert's noise
     assert Buffer.open(":memory:").append(back).steps == len(chunk)

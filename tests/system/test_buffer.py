@@ -16,7 +16,7 @@ from user_gym.system import Buffer
 def rows(batch):
     """What a batch says, as a set of plain tuples."""
     columns = (
-        *(batch.obs["state"][:, 0], batch.action[:, 0], batch.reward, batch.next_obs["state"][:, 0]),
+        *(batch.obs["state"][:, 0], batch.action[:, 0], batch.ordered[:, 0], batch.reward, batch.next_obs["state"][:, 0]),
         *(batch.terminated, batch.truncated, batch.policy_version, batch.is_intervention),
     )
     return set(zip(*(column.tolist() for column in columns), strict=True))
@@ -26,7 +26,8 @@ def transitions(*chunks):
     """The same tuples by brute force."""
     return {
         (
-            *(float(c.obs["state"][i, 0]), float(c.action[i, 0]), float(c.reward[i]), float(c.obs["state"][i + 1, 0])),
+            *(float(c.obs["state"][i, 0]), float(c.action[i, 0]), float(c.ordered[i, 0])),
+            *(float(c.reward[i]), float(c.obs["state"][i + 1, 0])),
             *(bool(c.terminated[i]), bool(c.truncated[i]), int(c.policy_version[i]), bool(c.is_intervention[i])),
         )
         for c in chunks
@@ -137,7 +138,7 @@ def test_what_sample_returns_belongs_to_the_caller():
     before = drawn(buffer)
     batch = buffer.sample(5, np.random.default_rng(0))
     batch.obs["state"][:] = -1
-    batch.action[:] = -1
+    batch.action[:] = batch.ordered[:] = -1
     assert drawn(buffer) == before
 
 
@@ -240,7 +241,7 @@ def test_a_view_cannot_be_written():
         ({"obs": {"state": np.zeros((4, 3), np.float32)}}, r"observation 'state' .*\(3,\)"),
         ({"obs": {"state": np.zeros((4, 2))}}, "observation 'state' .*float64"),
         ({"obs": {"other": np.zeros((4, 2), np.float32)}}, "other"),
-        ({"action": np.zeros((3, 2), np.float32)}, "action"),
+        ({name: np.zeros((3, 2), np.float32) for name in ("action", "ordered")}, "action"),
         ({"reward": np.full(3, np.nan, np.float32)}, "reward is not finite"),
     ],
 )

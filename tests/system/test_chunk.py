@@ -46,10 +46,11 @@ def test_time_in_info_rules_over_the_period():
 def test_an_emitted_chunk_is_not_written_again():
     builder = ChunkBuilder("a", "r", "t")
     first, *_ = collect(builder, 10)
-    before = first.obs["state"].copy(), first.action.copy()
-    collect(builder, 10, info=lambda i: {"executed_action": np.array([9.0])})
+    before = first.obs["state"].copy(), first.action.copy(), first.ordered.copy()
+    collect(builder, 10, info=lambda i: {"executed_action": np.array([9.0]), "intervene_action": np.array([8.0])})
     np.testing.assert_array_equal(first.obs["state"], before[0])
     np.testing.assert_array_equal(first.action, before[1])
+    np.testing.assert_array_equal(first.ordered, before[2])
 
 
 def test_what_info_says_is_stored():
@@ -63,6 +64,22 @@ def test_what_info_says_is_stored():
     np.testing.assert_array_equal(made.action[:, 0], np.array([0, 0.25], np.float32))
     assert made.success.tolist() == made.is_intervention.tolist() == [False, True]
     assert made.reward_source == ("rule", "human")
+
+
+def test_what_was_ordered_is_kept_beside_what_was_executed():
+    clamped = {"executed_action": np.array([0.25], np.float64)}
+    infos = [{}, clamped, clamped | {"intervene_action": np.array([7.0], np.float64)}]
+    (made,) = collect(ChunkBuilder("a", "r", "t"), 3, info=lambda i: infos[i])
+    check(made)
+    assert made.action[:, 0].tolist() == [0.0, 0.25, 0.25]
+    assert made.ordered[:, 0].tolist() == [0.0, 1.0, 7.0]  # the policy's own, the policy's, the human's
+
+
+def test_an_order_of_another_shape_than_the_executed_action_is_refused():
+    builder = ChunkBuilder("a", "r", "t")
+    builder.start(observation(0), 0)
+    with pytest.raises(BadChunk, match=r"ordered action has shape \(1,\); allowed: \(2,\)"):
+        builder.add(np.zeros(1), 0, False, False, {"executed_action": np.zeros(2)}, observation(1), 0)
 
 
 def test_long_chunks_outgrow_the_first_columns():
@@ -126,6 +143,10 @@ def test_options_outside_what_is_allowed_are_refused(options):
         ({"obs": {}}, "no observation"),
         ({"action": np.zeros((2, 1), np.float32)}, "action has 2 rows"),
         ({"action": np.zeros((3, 1))}, "action is float64"),
+        ({"ordered": np.zeros((2, 1), np.float32)}, "ordered has 2 rows"),
+        ({"ordered": np.zeros(3, np.float32)}, r"ordered is float32\(3,\)"),
+        ({"ordered": np.zeros((3, 2), np.float32)}, r"ordered has shape \(3, 2\); action has \(3, 1\)"),
+        ({"ordered": np.array([[0], [np.inf], [0]], np.float32)}, "ordered is not finite in row 1"),
         ({"action": np.array([[0], [np.nan], [0]], np.float32)}, "action is not finite in row 1"),
         ({"reward": np.array([0, 1, np.inf], np.float32)}, "reward is not finite in row 2"),
         ({"terminated": np.zeros(3)}, "terminated is float64"),

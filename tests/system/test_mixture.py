@@ -23,6 +23,7 @@ def test_each_part_gives_its_share_and_columns_stay_together():
     np.testing.assert_array_equal(batch.obs["state"][:, 0], batch.reward)
     np.testing.assert_array_equal(batch.next_obs["state"][:, 0], batch.reward + 1)
     np.testing.assert_array_equal(batch.action[:, 0], batch.reward)
+    np.testing.assert_array_equal(batch.ordered[:, 0], batch.reward + 0.5)
     assert len(batch.terminated) == len(batch.truncated) == len(batch.policy_version) == len(batch.is_intervention) == 64
     uneven = Mixture([(demos, 1), (rest, 2)], batch_size=10)(buffer, np.random.default_rng(0))
     assert shares(uneven) == (3, 7)

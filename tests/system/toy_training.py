@@ -83,6 +83,7 @@ def chunk(steps=3, **changes) -> Chunk:
         "kind": "policy",
         "obs": {"state": np.arange(base, base + steps + 1, dtype=np.float32)[:, None] * np.ones(2, np.float32)},
         "action": np.arange(base, base + steps, dtype=np.float32)[:, None],
+        "ordered": np.arange(base, base + steps, dtype=np.float32)[:, None] + np.float32(0.5),
         "reward": np.arange(base, base + steps, dtype=np.float32),
         "terminated": np.zeros(steps, bool),
         "truncated": np.zeros(steps, bool),

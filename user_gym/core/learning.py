@@ -51,7 +51,8 @@ class Batch:
     """Transitions drawn from a Storage. Truncated steps bootstrap from next_obs, terminated ones do not."""
 
     obs: Mapping[str, NDArray[Any]]  # each (n, ...)
-    action: F32  # (n, action) the action really executed
+    action: F32  # (n, action) executed, after clamp and override
+    ordered: F32  # (n, action) what was asked for; see Chunk
     reward: F32  # (n,)
     next_obs: Mapping[str, NDArray[Any]]  # each (n, ...)
     terminated: Bool  # (n,)
@@ -97,7 +98,8 @@ class Chunk:
     task: str
     kind: str  # "policy" | "demo"
     obs: Mapping[str, NDArray[Any]]  # each (T + 1, ...)
-    action: F32  # (T, action) really executed, after clamp and override
+    action: F32  # (T, action) executed, after clamp and override
+    ordered: F32  # (T, action) what was asked for: the policy's action, or the human's while intervening
     reward: F32  # (T,)
     terminated: Bool  # (T,)
     truncated: Bool  # (T,)

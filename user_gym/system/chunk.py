@@ -14,6 +14,7 @@ from user_gym.errors import BadChunk, BadOption, NotReset
 
 _FIRST_ROWS = 64
 _KINDS = ("policy", "demo")
+_ACTIONS = ("action", "ordered")
 _STEP_COLUMNS = {
     "reward": np.float32,
     "terminated": np.bool_,
@@ -93,19 +94,22 @@ class ChunkBuilder:
     ) -> Chunk | None:
         """One step: `obs` is what it led to. Returns a chunk when one is complete. Raises NotReset, BadChunk.
 
-        Of `info` these keys are read, all optional: "executed_action" (stored in place of `action`), "is_success",
-        "is_intervention", "reward_source" ("rule"), and "time" (s, robot's clock).
+        `action` is what env.step was given. Of `info` these keys are read, all optional: "executed_action" (`action`),
+        "intervene_action" (what a human ordered in place of `action`), "is_success", "is_intervention", "reward_source"
+        ("rule"), and "time" (s, robot's clock).
         """
         if not self._running:
             raise NotReset("ChunkBuilder.add before start; call start with the observation of env.reset")
-        action = np.asarray(info.get("executed_action", action), np.float32)
+        executed = np.asarray(info.get("executed_action", action), np.float32)
+        ordered = np.asarray(info.get("intervene_action", action), np.float32)
         if self._rows == 0:
             self._wall = self._wall_clock()
-        self._make_room(action)
+        self._make_room(executed, ordered)
         row, before = self._rows, self._now
         self._now = float(info.get("time", before + self._period))
         columns = self._columns
-        columns["action"][row] = action
+        columns["action"][row] = executed
+        columns["ordered"][row] = ordered
         columns["reward"][row] = reward
         columns["terminated"][row] = terminated
         columns["truncated"][row] = truncated
@@ -128,12 +132,14 @@ class ChunkBuilder:
         """Emit the steps collected so far, as when collection stops inside an episode; None if there are none."""
         return self._emit() if self._running and self._rows else None
 
-    def _make_room(self, action: NDArray[Any]) -> None:
+    def _make_room(self, action: NDArray[Any], ordered: NDArray[Any]) -> None:
+        if ordered.shape != action.shape:
+            raise BadChunk(f"the ordered action has shape {ordered.shape}; allowed: {action.shape}, as the executed one")
         if not self._columns or self._columns["action"].shape[1:] != action.shape:
             if action.ndim != 1 or self._rows:
                 raise BadChunk(f"action has shape {action.shape}; allowed: (action,), the same for all steps of a chunk")
             self._columns = {name: np.empty(_FIRST_ROWS, dtype) for name, dtype in _STEP_COLUMNS.items()}
-            self._columns["action"] = np.empty((_FIRST_ROWS, *action.shape), np.float32)
+            self._columns |= {name: np.empty((_FIRST_ROWS, *action.shape), np.float32) for name in _ACTIONS}
         room = len(self._columns["reward"])
         if self._rows == room:
             self._columns = {name: _longer(column, 2 * room) for name, column in self._columns.items()}
@@ -163,6 +169,7 @@ class ChunkBuilder:
             kind=self._kind,
             obs={name: column[: n + 1].copy() for name, column in self._obs.items()},
             action=own["action"],
+            ordered=own["ordered"],
             reward=own["reward"],
             terminated=own["terminated"],
             truncated=own["truncated"],
@@ -203,16 +210,20 @@ def check(chunk: Chunk) -> None:
     for name, column in chunk.obs.items():
         if len(column) != steps + 1:
             raise BadChunk(f"{where}: observation {name!r} has {len(column)} rows; {steps} steps need {steps + 1}")
-    if chunk.action.dtype != np.float32 or chunk.action.ndim != 2:
-        raise BadChunk(f"{where}: action is {chunk.action.dtype}{chunk.action.shape}; allowed: float32 (steps, action)")
+    for name in _ACTIONS:
+        column = getattr(chunk, name)
+        if column.dtype != np.float32 or column.ndim != 2:
+            raise BadChunk(f"{where}: {name} is {column.dtype}{column.shape}; allowed: float32 (steps, action)")
     for name, dtype in _STEP_COLUMNS.items():
         column = getattr(chunk, name)
         if column.dtype != dtype or column.ndim != 1:
             raise BadChunk(f"{where}: {name} is {column.dtype}{column.shape}; allowed: {np.dtype(dtype)} (steps,)")
-    for name in ("action", *_STEP_COLUMNS, "reward_source"):
+    for name in (*_ACTIONS, *_STEP_COLUMNS, "reward_source"):
         if len(getattr(chunk, name)) != steps:
             raise BadChunk(f"{where}: {name} has {len(getattr(chunk, name))} rows; reward has {steps}")
-    for name in ("action", "reward", "time"):
+    if chunk.ordered.shape != chunk.action.shape:
+        raise BadChunk(f"{where}: ordered has shape {chunk.ordered.shape}; action has {chunk.action.shape}")
+    for name in (*_ACTIONS, "reward", "time"):
         finite = np.isfinite(getattr(chunk, name))
         if not finite.all():
             raise BadChunk(f"{where}: {name} is not finite in row {int(np.argwhere(~finite)[0][0])}")

@@ -15,7 +15,7 @@ from user_gym.core import I64, Batch, Chunk
 from user_gym.errors import BadChunk
 
 _FIRST_ROWS = 1024
-_STEP = ("action", "reward", "terminated", "truncated", "policy_version", "is_intervention")
+_STEP = ("action", "ordered", "reward", "terminated", "truncated", "policy_version", "is_intervention")
 
 
 class Columns:
@@ -46,6 +46,7 @@ class Columns:
         if chunk.obs.keys() != self._obs.keys():
             raise BadChunk(f"observation has columns {sorted(chunk.obs)}; the first chunk had {sorted(self._obs)}")
         pairs = [(f"observation {name!r}", chunk.obs[name], column) for name, column in self._obs.items()]
+        # `ordered` has the shape of `action`: the chunk's own check said so.
         for name, given, column in (*pairs, ("action", chunk.action, self._step["action"])):
             if given.shape[1:] != column.shape[1:] or given.dtype != column.dtype:
                 raise BadChunk(
@@ -84,6 +85,7 @@ class Columns:
             obs={name: column.take(rows, axis=0) for name, column in self._obs.items()},
             next_obs={name: column.take(after, axis=0) for name, column in self._obs.items()},
             action=step["action"].take(rows, axis=0),
+            ordered=step["ordered"].take(rows, axis=0),
             reward=step["reward"].take(rows),
             terminated=step["terminated"].take(rows),
             truncated=step["truncated"].take(rows),

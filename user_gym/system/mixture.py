@@ -50,6 +50,7 @@ def _joined(batches: Sequence[Batch]) -> Batch:
     return Batch(
         obs=columns("obs"),
         action=column("action"),
+        ordered=column("ordered"),
         reward=column("reward"),
         next_obs=columns("next_obs"),
         terminated=column("terminated"),
