@@ -18,6 +18,7 @@ from user_gym.robots import kinematics, pose
 
 _DAMPING = 1e-3  # of the least squares that turn a TCP step into a joint step: bounded near singular poses
 _ROUNDING = 1e-9  # m or rad; what arithmetic may add without it counting as "farther out"
+_NEAR = 0.2  # rad to a joint's margin within which an order is checked by kinematics; one step turns no joint farther
 _VISIBLE = 1e-6  # m or rad; a smaller change of an order is no clip: no arm can tell
 
 
@@ -56,9 +57,10 @@ def clamp(command: Command, state: RobotState, limits: Limits, spec: RobotSpec) 
     """The nearest order that is allowed, given what is measured. One arm or a batch, row by row the same.
 
     A TCP order is brought into the box, then within one step of the measured TCP: an arm outside the box comes back step
-    by step. It becomes "stay" where it would push a joint at its margin farther out. A joint order is brought within the
-    joint limits, then within one step, and becomes "stay" where the TCP's position would leave the box farther than now;
-    it does not bound the orientation. The gripper is brought into 0..1.
+    by step. It is shortened where it would take a joint past its margin, to nothing if the joint is there already.
+
+    A joint order is brought within the joint limits, then within one step, and becomes "stay" where the TCP's position would
+    leave the box farther than now; it does not bound the orientation. The gripper is brought into 0..1.
 
     Raises:
         BadAction: the order is not finite, has the wrong shape, or is not exactly one of `tcp` and `joints`.
@@ -68,9 +70,9 @@ def clamp(command: Command, state: RobotState, limits: Limits, spec: RobotSpec) 
     if command.joints is None and command.tcp is not None:
         target, clipped = _bounded("tcp", command.tcp, state.tcp, limits.low, limits.high, limits.step)
         room = np.minimum(state.q - limits.q_low, limits.q_high - state.q)
-        if not np.minimum.reduce(room, None) > 0.0:  # "not >" also catches NaN
+        if not np.minimum.reduce(room, None) > _NEAR:  # "not >" also catches NaN
             _refuse("measured joints", state.q, RobotFault)
-            clipped = clipped | _stay(_pushes_a_stop(target, state, limits, spec), target, state.tcp)
+            clipped = clipped | _shorten(target, state, limits, spec)
         return Clamped(Command(gripper, target), clipped | gripper_clipped)
     if command.tcp is None and command.joints is not None:
         target, clipped = _bounded("joints", command.joints, state.q, limits.q_low, limits.q_high, limits.joint_step)
@@ -119,16 +121,21 @@ def _stay(forbidden: Bool, target: F64, now: F64) -> Bool:
     return changed
 
 
-def _pushes_a_stop(target: F64, state: RobotState, limits: Limits, spec: RobotSpec) -> Bool:
-    """Where (...,) going to this TCP would push a joint that is at its margin farther out."""
-    at_low, at_high = state.q <= limits.q_low, state.q >= limits.q_high
-    pushes = np.zeros(target.shape[:-1], bool)
-    for row in np.argwhere((at_low | at_high).any(axis=-1)):  # few rows, and LAPACK's answer is then the same for each
+def _shorten(target: F64, state: RobotState, limits: Limits, spec: RobotSpec) -> Bool:
+    """Shorten the TCP steps that would take a joint past its margin, in place; return where (...,) one was."""
+    near = (state.q - limits.q_low <= _NEAR) | (limits.q_high - state.q <= _NEAR)
+    shortened = np.zeros(target.shape[:-1], bool)
+    for row in np.argwhere(near.any(axis=-1)):  # few rows, and LAPACK's answer is then the same for each
         row = tuple(row)
-        joints = _joint_step(target[row], state.tcp[row], state.q[row], spec)
-        out = (at_low[row] & (joints < -_ROUNDING)) | (at_high[row] & (joints > _ROUNDING))
-        pushes[row] = out.any()
-    return pushes
+        now, q = state.tcp[row], state.q[row]
+        joints = _joint_step(target[row], now, q, spec)
+        # Room in the direction of each joint's motion; a joint that is past its margin has none to go farther.
+        room = np.maximum(np.where(joints > 0, limits.q_high - q, q - limits.q_low), 0.0)
+        share = np.min(room / np.maximum(np.abs(joints), _ROUNDING))
+        if share < 1.0:
+            target[row] = now + share * (target[row] - now)
+            shortened[row] = True
+    return shortened[()]
 
 
 def _joint_step(target: F64, tcp: F64, q: F64, spec: RobotSpec) -> F64:
