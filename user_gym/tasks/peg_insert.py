@@ -19,7 +19,6 @@ HOLE_DEPTH = 0.025  # m
 RIM = 0.030  # m, height of the board's top above the table
 # A chamfer of 2 mm with friction 0.3 let a push at the nominal goal, without any search, succeed 95 times in 100 on the FR3 at
 # an offset of 1 mm. benchmarks/results/learning.md says what it reaches with these.
-CHAMFER = 0.0003  # m, at 45 degrees: a broken edge
 FRICTION = 0.4  # sliding coefficient of peg and board
 BOARD = 0.075  # m, half width: wider than the workspace, so a peg cannot pass beside it
 INSIDE = 0.002  # m: a tip below the rim is at most clearance + tilt off the axis (< 1 mm); beyond this it is elsewhere
@@ -103,28 +102,12 @@ def _peg() -> Body:
 
 
 def _board() -> Body:
-    """A board with a square hole; its frame is at the centre of the rim.
-
-    Each side of the hole is a wall below the chamfer, a wall beside it, and a strip at 45 degrees between the two.
-    """
+    """A board with a square hole; its frame is at the centre of the rim. The edges are sharp: nothing guides the peg in."""
     wood, dark = (0.72, 0.58, 0.40, 1.0), (0.35, 0.28, 0.20, 1.0)
     hole = PEG_WIDTH / 2 + CLEARANCE
-    shapes = [Shape("box", (BOARD, BOARD, (RIM - HOLE_DEPTH) / 2), _pose(z=-(RIM + HOLE_DEPTH) / 2), wood)]
-    for inner, top, bottom, rgba in ((hole, CHAMFER, HOLE_DEPTH, dark), (hole + CHAMFER, 0.0, CHAMFER, wood)):
-        half, centre = (BOARD - inner) / 2, (BOARD + inner) / 2
-        height, z = (bottom - top) / 2, -(bottom + top) / 2
-        for side in (-1, 1):
-            shapes.append(Shape("box", (half, BOARD, height), _pose(x=side * centre, z=z), rgba))
-            shapes.append(Shape("box", (inner, half, height), _pose(y=side * centre, z=z), rgba))
-    # A strip with a square section whose upper face is the chamfer's plane: centre = middle of the chamfer, half the
-    # section's side into the wood.
-    section = CHAMFER / np.sqrt(2)
-    inset = hole + CHAMFER / 2 + section / 2 / np.sqrt(2)
-    z = -CHAMFER / 2 - section / 2 / np.sqrt(2)
-    s, c = np.sin(np.pi / 8), np.cos(np.pi / 8)
+    half, centre, depth = (BOARD - hole) / 2, (BOARD + hole) / 2, HOLE_DEPTH / 2
+    shapes = [Shape("box", (BOARD, BOARD, (RIM - HOLE_DEPTH) / 2), _pose(z=-(RIM + HOLE_DEPTH) / 2), dark)]
     for side in (-1, 1):
-        along_y = np.array([side * inset, 0.0, z, 0.0, -side * s, 0.0, c])
-        along_x = np.array([0.0, side * inset, z, side * s, 0.0, 0.0, c])
-        shapes.append(Shape("box", (section, hole + CHAMFER, section / 2), along_y, dark))
-        shapes.append(Shape("box", (hole + CHAMFER, section, section / 2), along_x, dark))
+        shapes.append(Shape("box", (half, BOARD, depth), _pose(x=side * centre, z=-depth), wood))
+        shapes.append(Shape("box", (hole, half, depth), _pose(y=side * centre, z=-depth), wood))
     return Body("board", "table", tuple(shapes), friction=FRICTION)
