@@ -233,13 +233,12 @@ def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasi
 def conclude(config: Config, run: Run, judge: gymnasium.Env[Any, Any], agent: Rlpd) -> dict[str, Any]:
     """Evaluate the last policy, draw the curve, film it, and sum up."""
     success, length = evaluate(judge, frozen(agent), config.eval_episodes)
-    last = run.curve[-1]
     summary = {
         "success_rate": success, "eval_episodes": config.eval_episodes, "mean_length": length,
         "policy": "the last one, deterministic, evaluation seeds the same for all runs",
         "env_steps": run.counters.env_steps, "updates": run.counters.updates,
         "steps_to_95": next((p["env_steps"] for p in run.curve if (p["deterministic"] or 0.0) >= 0.95), None),
-        "exploring_success_rate": last["success_rate"],
+        "exploring_success_rate": run.curve[-1]["success_rate"] if run.curve else None,
         "train_s": round(run.seconds["wall"], 2), "train_cpu_s": round(run.seconds["cpu"], 2),
         "robot": config.robot, "seed": config.seed, "env_id": config.env_id, "obs": config.obs,
         "hole_offset": config.hole_offset, "asynchronous": config.asynchronous,

@@ -156,6 +156,12 @@ def test_a_run_ends_with_a_summary_a_curve_and_logs(tiny, asynchronous, capsys):
     assert "is finished" in capsys.readouterr().out
 
 
+def test_a_run_that_ends_before_the_first_look_has_a_summary_too(tiny):
+    summary = rlpd.main(replace(tiny, eval_every=1000))
+    assert summary is not None
+    assert summary["exploring_success_rate"] is None
+
+
 def test_equal_seeds_give_equal_runs(tiny):
     for name in ("a", "b"):
         rlpd.main(replace(tiny, run_dir=tiny.folder / name))
