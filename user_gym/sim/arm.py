@@ -87,7 +87,6 @@ def _fingers(tool: Any, spec: RobotSpec, moves: bool, held_width: float, dressed
                 range=(0, spec.gripper.width / 2),
                 limited=True,
                 armature=0.1,
-                damping=10.0,
             )
             joints.append(joint.name)
         finger.add_geom(

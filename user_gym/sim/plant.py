@@ -22,7 +22,8 @@ from user_gym.sim.arm import SCENE, TOOL, Arm, add_arm, wxyz
 MIN_DT, MAX_DT = 0.001, 0.005  # s; the contacts were tuned in this range
 NULL_SPRING = 0.5  # N m/rad towards the episode's first posture: stands in for the null-space term of a 7-joint controller
 NULL_DAMPING = 1.0  # N m s/rad, as in gym-hil's panda.xml; without it the elbow swings for ever
-FINGER_SERVO = 2000.0  # N/m
+FINGER_SERVO = 2000.0  # N/m; our own choice, stiff enough to reach the gripper's force within a finger's stroke
+FINGER_LAG = 0.1  # s behind its target: a finger never moves faster than the target does
 VIEW = 480  # pixels, the picture for people
 _GEOMS = {
     "box": mujoco.mjtGeom.mjGEOM_BOX,
@@ -65,6 +66,10 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
         BadOption: `control` or `dt` is not allowed.
     """
     substeps = _substeps(task, control, dt)
+    if spec.force_estimate is ForceEstimate.JOINT_TORQUES and spec.dof != 6:
+        raise BadOption(
+            "force_estimate", "joint torques", "an arm of 6 joints: the estimate inverts its Jacobian", f"in {spec.name}"
+        )
     ms = mujoco.MjSpec()
     ms.modelname = f"{spec.name} {task.name}"
     ms.option.timestep = dt
@@ -219,7 +224,7 @@ def _add_controller(ms: Any, spec: RobotSpec, control: str, arm: Arm) -> None:
             _joint_actuator(ms, f"servo{i}", f"joint{i + 1}")
     for finger in arm.fingers:
         a = _joint_actuator(ms, finger, finger)
-        a.gainprm[0], a.biasprm[1], a.biasprm[2] = FINGER_SERVO, -FINGER_SERVO, -60.0
+        a.gainprm[0], a.biasprm[1], a.biasprm[2] = FINGER_SERVO, -FINGER_SERVO, -FINGER_SERVO * FINGER_LAG
         a.forcelimited, a.forcerange = True, (-spec.gripper.force, spec.gripper.force)
 
 

@@ -6,6 +6,7 @@ threads, bit for bit. A control period is one call; the contact force is average
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import mujoco
@@ -13,7 +14,7 @@ import mujoco.batch
 import numpy as np
 
 from user_gym.core import F64, Bool, Command, Compliance, ForceEstimate, RobotSpec, RobotState, Scene, Start
-from user_gym.errors import BadOption, Closed, NotReset, RobotFault
+from user_gym.errors import BadAction, BadOption, Closed, NotReset, RobotFault
 from user_gym.sim import gains
 from user_gym.sim.arm import wxyz
 from user_gym.sim.plant import Plant, history
@@ -76,6 +77,7 @@ class MujocoTwins:
             self._tool = model.body(f"link{self.spec.dof}").id
         self._ctrl_rows = list(self._ctrl)
         self._tcp_control = plant.control == "tcp"
+        self._finger_step = self.spec.gripper.speed / 2 * plant.substeps * plant.dt  # m: each finger does half the width
         if self._tcp_control:
             self._target_rows = list(self._mocap_quat[:, int(model.body("target").mocapid[0])])
         self._wrist = self.spec.force_estimate is ForceEstimate.WRIST
@@ -113,6 +115,8 @@ class MujocoTwins:
                 else:
                     q = plant.object_qpos[name]
                     self._qpos[i, q : q + 3], self._qpos[i, q + 3 : q + 7] = at[:3], wxyz(at[3:])
+            if plant.fingers:
+                self._ctrl[i, -plant.fingers :] = gripper[i] * self.spec.gripper.width / 2
             self._order(i, starts.tcp[i] if self._tcp_control else joints[i], float(gripper[i]))
             if self._posture is not None:
                 self._posture[i, : self.spec.dof] = joints[i]
@@ -143,18 +147,24 @@ class MujocoTwins:
         for i in rows:
             if not self._ready[i]:
                 raise NotReset("exchange before reset; call reset first")
+            if not math.isfinite(np.add.reduce(orders[i])):
+                raise BadAction(f"order {orders[i]} for {self.spec.name}; allowed: finite numbers")
+        for i in rows:
             self._order(i, orders[i], gripper[i])
         batch.step(mask, self.plant.substeps)
         self._last = self._sensors.copy()
         self._pose, self._wrench = self._pose.copy(), self._wrench.copy()
+        period, diverged = self.plant.substeps * self.plant.dt, []
         for i in rows:
             now = self._time.item(i)
-            if not now > self._clock[i]:  # MuJoCo resets a simulation whose numbers diverge
+            if abs(now - self._clock[i] - period) > self.plant.dt / 2:  # MuJoCo resets a simulation whose numbers diverge
                 self._ready[i] = False
-                raise RobotFault(f"simulation of {self.spec.name} number {i} diverged; reset it, or use a smaller dt")
+                diverged.append(i)
             self._clock[i] = now
             self._measure_pose(i)
             self._measure_wrench(i)
+        if diverged:
+            raise RobotFault(f"simulation of {self.spec.name} number {diverged} diverged; reset it, or use a smaller dt")
 
     def states(self, row: int | None = None) -> RobotState:
         """All states (n, ...), or one without the batch axis."""
@@ -215,7 +225,9 @@ class MujocoTwins:
         else:
             ctrl[: self.spec.dof] = order
         if self.plant.fingers:
-            ctrl[-self.plant.fingers :] = gripper * self.spec.gripper.width / 2
+            fingers = ctrl[-self.plant.fingers :]  # their targets run ahead no faster than the gripper can
+            wanted = gripper * self.spec.gripper.width / 2
+            fingers += np.clip(wanted - fingers, -self._finger_step, self._finger_step)
 
     def _measure_pose(self, row: int) -> None:
         data, pose_ = self._last[row], self._pose[row]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import mujoco
@@ -16,11 +18,31 @@ from user_gym.sim.plant import compile_plant
 from user_gym.sim.twins import MujocoTwins
 
 
+class Pace:
+    """Waits until a twin's clock and life agree.
+
+    Args:
+        clock: s, monotonic.
+        sleep: waits some seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._clock, self._sleep = clock, sleep
+        self._origin, self._last = 0.0, math.inf
+
+    def wait(self, twin_time: float) -> None:
+        """Return no earlier than `twin_time` s after the episode's first call; a clock that went back begins a new one."""
+        if twin_time <= self._last:
+            self._origin = self._clock() - twin_time
+        self._last = twin_time
+        self._sleep(max(0.0, self._origin + twin_time - self._clock()))
+
+
 class Window:
     """Shows the first of a batch of twins in MuJoCo's own viewer."""
 
     def __init__(self, twins: MujocoTwins, task: Task) -> None:
-        self._twins, self._task = twins, task
+        self._twins, self._task, self._pace = twins, task, Pace()
         self._viewer: Any = None
 
     def connect(self) -> None:
@@ -41,14 +63,10 @@ class Window:
         before = set(threading.enumerate())
         self._viewer = mujoco.viewer.launch_passive(dressed.model, self._data, show_left_ui=False, show_right_ui=False)
         self._threads = set(threading.enumerate()) - before
-        self._origin: tuple[float, float] | None = None
 
     def refresh(self) -> None:
         """Show the twin as it is now, no earlier than its own clock says."""
-        twin_time = float(self._twins.clock()[0])
-        if self._origin is None or twin_time < self._origin[1]:
-            self._origin = (time.monotonic() - twin_time, twin_time)
-        time.sleep(max(0.0, self._origin[0] + twin_time - time.monotonic()))
+        self._pace.wait(float(self._twins.clock()[0]))
         with self._viewer.lock():
             self._twins.pose(0, self._data)
             mujoco.mj_forward(self._model, self._data)
