@@ -80,7 +80,7 @@ class Rlpd:
     def update(self, batch: Batch) -> Mapping[str, float]:
         """One step of the critics, and every `actor_every` times of actor and temperature. Metrics are of every 100th."""
         # Ordered, not executed: the critics would otherwise never see an action outside the safety box, which the actor does
-        # order. After 3000 steps of peg insertion (franka-fr3, seeds 0 and 1): executed 0 and 0, ordered 49 and 50 of 50.
+        # order. After 3000 steps of peg insertion (franka-fr3, seeds 0 and 1): executed 0 and 39, ordered 50 and 50 of 50.
         reward, terminated, ordered = (torch.from_numpy(x) for x in (batch.reward, batch.terminated, batch.ordered))
         x, after = self._features(batch.obs), self._features(batch.next_obs).detach()
         with torch.no_grad():
