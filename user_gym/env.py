@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
 
-from user_gym.core import F64, Cell, Compliance, Obs, RobotSpec, RobotState, Scene, Start, Task, Workspace
+from user_gym.core import F64, Cell, Compliance, Obs, Robot, RobotSpec, RobotState, Scene, Start, Task, Workspace
 from user_gym.errors import BadOption, Closed, NotReset
 from user_gym.interface import Interface
 from user_gym.robots import registry, specs
@@ -31,9 +31,8 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         robot: a registered name: franka-fr3, franka-fer, arx-x5, arx-l5.
         obs: "state" or "pixels" (see `user_gym.interface`).
         control: "tcp" or "joint".
-        dt: s, the simulator's substep.
         render_mode: None, "rgb_array" or "human".
-        **difficulty: options of the task, such as `hole_offset=0.002`.
+        **options: of the task, such as `hole_offset=0.002`, and of the backend, such as `dt=0.002`.
 
     Raises:
         UnknownName: no such task, backend or robot.
@@ -53,17 +52,17 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         robot: str = "franka-fr3",
         obs: str = "state",
         control: str = "tcp",
-        dt: float = 0.004,
         render_mode: str | None = None,
-        **difficulty: Any,
+        **options: Any,
     ) -> None:
-        EzPickle.__init__(self, task, backend, robot, obs, control, dt, render_mode, **difficulty)
+        EzPickle.__init__(self, task, backend, robot, obs, control, render_mode, **options)
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise BadOption("render_mode", render_mode, "None | " + " | ".join(RENDER_MODES))
         self.spec_of_robot: RobotSpec = specs.spec(robot)
-        self.task: Task = registry.make_task(task, self.spec_of_robot, difficulty)
+        assembled: tuple[Task, Cell[Robot]] = registry.assemble(task, backend, self.spec_of_robot, control, options)
+        self.task, self._cell = assembled
         self._interface = Interface(self.spec_of_robot, self.task, obs, control)
-        self._cell: Cell = registry.load(robot, backend)(self.spec_of_robot, self.task, control, dt)
+        self.metadata = {**self.metadata, "render_fps": self.task.rate}  # pyright: ignore[reportIncompatibleVariableOverride, reportAttributeAccessIssue]
         self.observation_space: gymnasium.Space[Any] = self._interface.observation_space
         self.action_space: gymnasium.Space[Any] = self._interface.action_space
         self.render_mode = render_mode
@@ -102,7 +101,7 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         tcp = wanted(options, self.task.workspace)  # before anything is reseeded
         super().reset(seed=seed)
         start = draw(self.task, self.np_random, tcp)
-        self._connect()
+        self._cell.connect(self._interface.cameras, self.render_mode)
         self._state = state = self._cell.robot.reset(start)
         self._first, self._progress = state.tcp, start.progress
         obs = self._interface.observe(state, self._cell.scene.observe(), self._pictures(), self._first)
@@ -145,18 +144,7 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         """Stop the robot and let go of everything. May be called twice."""
         if not self._closed:
             self._closed = True
-            for device in (self._cell.window, self._cell.view, *self._cell.cameras.values(), self._cell.robot):
-                if device is not None:
-                    device.close()
-
-    def _connect(self) -> None:
-        self._cell.robot.connect()
-        for name in self._interface.cameras:
-            self._cell.cameras[name].connect()
-        if self.render_mode == "rgb_array" and self._cell.view is not None:
-            self._cell.view.connect()
-        if self.render_mode == "human" and self._cell.window is not None:
-            self._cell.window.connect()
+            self._cell.close()
 
     def _show(self) -> None:
         if self.render_mode == "human" and self._cell.window is not None:

@@ -118,8 +118,8 @@ class Interface:
         parts = [] if self._tcp_control else [(state.q - self._middle) / self._half]
         for name in self._objects:
             at = scene.pose(name)
-            parts.append((at[..., :3] - self._task.goal[:3]) / self._task.action_scale[:3])
-            parts.append(pose.log(at[..., 3:]) / np.pi)
+            place = (at[..., :3] - self._task.goal[:3]) / self._task.action_scale[:3]
+            parts.append(np.nan_to_num(np.concatenate([place, pose.log(at[..., 3:]) / np.pi], axis=-1)))  # 0: not known now
         return parts
 
     def _bounds(self) -> tuple[F64, F64]:

@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from user_gym import infos
-from user_gym.core import F64, Bool, Cell, Compliance, Judgement, Obs, RobotSpec, RobotState, Start, Task
+from user_gym.core import F64, Bool, Cell, Compliance, Judgement, Obs, RobotBatch, RobotState, Start, Task
 from user_gym.env import draw, wanted
 from user_gym.errors import BadAction, BadOption, Closed, NotReset
 from user_gym.interface import Interface, numbers
@@ -28,17 +28,15 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     Args:
         num_envs: number of arms.
-        task: as in RobotEnv, like backend, robot, obs, control, dt and difficulty.
+        task: as in RobotEnv, like backend, robot, obs and control.
         backend: see RobotEnv.
         robot: see RobotEnv.
         obs: see RobotEnv.
         control: see RobotEnv.
-        dt: see RobotEnv.
         render_mode: None or "rgb_array".
         max_episode_steps: of each episode; None: the task's own.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset with options={"reset_mask": (n,) bool}).
-        threads: that step the arms.
-        **difficulty: see RobotEnv.
+        **options: of task and backend, as RobotEnv; the simulated backend also takes `threads`, that step the arms.
 
     Raises:
         UnknownName, BadOption, MissingExtra: as RobotEnv.
@@ -52,12 +50,10 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         robot: str = "franka-fr3",
         obs: str = "state",
         control: str = "tcp",
-        dt: float = 0.004,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
-        threads: int = 1,
-        **difficulty: Any,
+        **options: Any,
     ) -> None:
         if not isinstance(num_envs, int) or num_envs < 1:
             raise BadOption("num_envs", num_envs, "1 or more")
@@ -69,14 +65,13 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             self._autoreset = AutoresetMode(autoreset_mode)
         except ValueError:
             raise BadOption("autoreset_mode", autoreset_mode, " | ".join(m.value for m in AutoresetMode)) from None
-        self.spec_of_robot: RobotSpec = specs.spec(robot)
-        self.task: Task = registry.make_task(task, self.spec_of_robot, difficulty)
+        self.spec_of_robot = spec = specs.spec(robot)
+        assembled: tuple[Task, Cell[RobotBatch]] = registry.assemble(task, backend, spec, control, options, num_envs)
+        self.task, self._cell = assembled
         self._interface = Interface(self.spec_of_robot, self.task, obs, control)
-        build = registry.load(robot, backend, batch=True)
-        self._cell: Cell = build(self.spec_of_robot, self.task, control, dt, num_envs, threads)
         self._max_episode_steps = self.task.max_steps if max_episode_steps is None else max_episode_steps
         self.num_envs = num_envs
-        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 10, "autoreset_mode": self._autoreset}
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": self.task.rate, "autoreset_mode": self._autoreset}
         self.render_mode = render_mode
         self.single_observation_space: gymnasium.Space[Any] = self._interface.observation_space
         self.single_action_space: gymnasium.Space[Any] = self._interface.action_space
@@ -127,7 +122,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             one = None if seeds is None else seeds[i]
             if one is not None:
                 self._rngs[i], _ = np_random(int(one))
-        self._connect()
+        self._cell.connect(self._interface.cameras, self.render_mode)
         self._begin(mask, tcps)
         return self._observe(self._pictures()), infos.resting(mask, self.state.time)
 
@@ -173,9 +168,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the arms and let go of everything."""
-        for device in (self._cell.view, *self._cell.cameras.values(), self._cell.robot):
-            if device is not None:
-                device.close()
+        self._cell.close()
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """An attribute, or the result of a method, once for each arm: they are all alike. "render": each arm's picture."""
@@ -205,13 +198,6 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if self._state is None and not mask.all():
             raise NotReset("a first reset of some arms only; reset all of them once")
         return mask
-
-    def _connect(self) -> None:
-        self._cell.robot.connect()
-        for name in self._interface.cameras:
-            self._cell.cameras[name].connect()
-        if self.render_mode == "rgb_array" and self._cell.view is not None:
-            self._cell.view.connect()
 
     def _wanted(self, mask: Bool, options: dict[str, Any]) -> dict[int, F64 | None]:
         """Where each arm of mask is to start, if the options say so."""

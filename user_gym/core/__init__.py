@@ -20,6 +20,8 @@ from user_gym.core.arrays import (
     Obs,
 )
 from user_gym.core.device import (
+    Backend,
+    BatchBackend,
     Camera,
     Cell,
     Robot,
@@ -77,7 +79,9 @@ __all__ = [
     "Acknowledgement",
     "ActionChunk",
     "Agent",
+    "Backend",
     "Batch",
+    "BatchBackend",
     "Body",
     "Bool",
     "Camera",

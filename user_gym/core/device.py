@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from user_gym.core.arrays import F32, Bool
 from user_gym.core.spec import CameraSpec, Compliance, RobotSpec
-from user_gym.core.task import Start
+from user_gym.core.task import Start, Task
 from user_gym.core.tick import Command, Frame, RobotState, Scene
 
 
@@ -78,6 +78,8 @@ class RobotBatch(Protocol):
 class SceneSource(Protocol):
     """Tells where objects are: simulator truth, a camera's estimate, or what a human taught."""
 
+    names: tuple[str, ...]  # of the objects it can tell of; known before anything is connected
+
     def observe(self) -> Scene:
         """The newest scene."""
         ...
@@ -118,15 +120,51 @@ class Window(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Cell:
-    """A robot with the things around it, as a backend builds it. `robot` is a RobotBatch in a vector environment."""
+R = TypeVar("R", Robot, RobotBatch)
 
-    robot: Any  # Robot or RobotBatch
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell(Generic[R]):
+    """A robot, or a batch of them, with the things around it, as a backend builds it."""
+
+    robot: R
     scene: SceneSource
     cameras: Mapping[str, Camera]
     view: Camera | None = None  # a larger picture for people
     window: Window | None = None  # where people watch live
+
+    def connect(self, cameras: Iterable[str], render_mode: str | None) -> None:
+        """Connect the robot, the cameras named, and what the render mode needs. May be called again."""
+        self.robot.connect()
+        for name in cameras:
+            self.cameras[name].connect()
+        if render_mode == "rgb_array" and self.view is not None:
+            self.view.connect()
+        if render_mode == "human" and self.window is not None:
+            self.window.connect()
+
+    def close(self) -> None:
+        """Stop the robot and let go of everything. May be called twice."""
+        self.robot.close()
+        for device in (self.window, self.view, *self.cameras.values()):
+            if device is not None:
+                device.close()
+
+
+class Backend(Protocol):
+    """Builds a cell without any I/O. Options of its own, such as an address or a time step, are further keyword arguments."""
+
+    def __call__(self, spec: RobotSpec, task: Task, control: str, **options: Any) -> Cell[Robot]:
+        """Build it. Raises BadOption, MissingExtra."""
+        ...
+
+
+class BatchBackend(Protocol):
+    """Builds a cell with `count` equal robots without any I/O."""
+
+    def __call__(self, spec: RobotSpec, task: Task, control: str, count: int, **options: Any) -> Cell[RobotBatch]:
+        """Build it. Raises BadOption, MissingExtra."""
+        ...
 
 
 class TeleopOrder(NamedTuple):

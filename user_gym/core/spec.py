@@ -16,7 +16,7 @@ class Damping(Enum):
 
 
 class ForceEstimate(Enum):
-    """How the contact wrench is known. The same estimator is used in sim, twin and real."""
+    """How the contact wrench is known: the same definition in sim, twin and real. A twin adds no sensor noise of its own."""
 
     WRIST = "wrist"  # external wrench that the robot itself reports
     JOINT_TORQUES = "joint torques"  # inv(J^T) (gravity - measured torque)
@@ -24,7 +24,10 @@ class ForceEstimate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Compliance:
-    """Cartesian impedance with a clipped error: force = clip(K e, K clip) - D v, per base axis."""
+    """Cartesian impedance with a clipped error: force = clip(K e, K clip) - D v.
+
+    Forces act along the base's axes, torques along the axes of the ordered orientation.
+    """
 
     stiffness: F64  # (6,) N/m, N m/rad
     damping: F64  # (6,) N s/m, N m s/rad; unused where damping comes from the joints

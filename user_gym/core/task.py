@@ -76,7 +76,10 @@ class Task(Protocol):
         ...
 
     def judge(self, state: RobotState, scene: Scene, progress: F64) -> Judgement:
-        """Judge one state or a batch. Pure: equal arguments give equal answers."""
+        """Judge one state or a batch. Pure: equal arguments give equal answers.
+
+        The pose of an object that is not valid is NaN; no success may follow from it.
+        """
         ...
 
 

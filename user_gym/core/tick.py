@@ -54,7 +54,7 @@ class Scene:
     """Where the named objects are, and who says so."""
 
     names: tuple[str, ...]
-    poses: F64  # (..., k, 7) m, xyzw, base frame
+    poses: F64  # (..., k, 7) m, xyzw, base frame; NaN where not valid, so that no comparison with it holds
     valid: Bool  # (..., k)
     source: str  # "sim" truth, "camera" estimate, "human" taught
     time: F64 | float  # (...,) s, same clock as RobotState

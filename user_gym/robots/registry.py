@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from user_gym.core import RobotSpec, Task
+from user_gym.core import Cell, RobotSpec, Task
 from user_gym.errors import BadOption, UnknownName
 from user_gym.robots import plugins, specs
 
@@ -25,7 +25,7 @@ TASKS: Mapping[str, str] = {"PegInsert": "user_gym.tasks.peg_insert:PegInsert"}
 BACKEND_GROUP = "user_gym.backends"
 BATCH_BACKEND_GROUP = "user_gym.batch_backends"
 TASK_GROUP = "user_gym.tasks"
-ENV_OPTIONS = ("robot", "obs", "control", "dt", "render_mode")  # what every id takes besides its task's own
+ENV_OPTIONS = ("robot", "obs", "control", "render_mode")  # what every id takes besides its task's and its backend's own
 
 
 def backends(robot: str, batch: bool = False) -> tuple[str, ...]:
@@ -61,7 +61,7 @@ def tasks() -> tuple[str, ...]:
 
 
 def make_task(task: str | Callable[..., Task], spec: RobotSpec, options: Mapping[str, Any] | None = None) -> Task:
-    """Build a task, by name or from its own class, for one arm; `options` is what an environment did not take for itself.
+    """Build a task, by name or from its own class, for one arm.
 
     Raises:
         UnknownName: nobody registered the name.
@@ -69,13 +69,61 @@ def make_task(task: str | Callable[..., Task], spec: RobotSpec, options: Mapping
         MissingExtra: the task needs an extra of user_gym that is not installed.
     """
     build, options = _task(task) if isinstance(task, str) else task, dict(options or {})
-    parameters = list(inspect.signature(build).parameters.values())[1:]  # the first is the arm
-    own = [p.name for p in parameters]
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-        for name in options:
-            if name not in own:
-                raise BadOption("option", name, ", ".join([*own, *ENV_OPTIONS]))
+    names, anything = _options(build, 1)
+    _refuse_unknown(options, names, anything)
     return build(spec, **options)
+
+
+def assemble(
+    task: str | Callable[..., Task],
+    backend: str,
+    spec: RobotSpec,
+    control: str,
+    options: Mapping[str, Any],
+    count: int | None = None,
+) -> tuple[Task, Cell[Any]]:
+    """Build a task and the cell it is done in; each option goes to the one of the two that takes it.
+
+    Args:
+        task: a registered name, or a callable that takes the spec and its options.
+        backend: a registered name.
+        spec: the arm.
+        control: "tcp" or "joint".
+        options: of the task, such as `hole_offset`, and of the backend, such as `dt` or an address.
+        count: number of arms, for a cell with a RobotBatch; None: one Robot.
+
+    Raises:
+        UnknownName: no such task or backend.
+        BadOption: neither has such an option, or not with such a value; or the backend cannot tell where an object is
+            that the task observes.
+        MissingExtra: a package is not installed.
+    """
+    build = load(spec.name, backend, batch=count is not None)
+    make = _task(task) if isinstance(task, str) else task
+    ours, anything = _options(make, 1)
+    theirs, _ = _options(build, 3 if count is None else 4)
+    _refuse_unknown(options, [*ours, *theirs], anything)
+    made = make(spec, **{k: v for k, v in options.items() if k in ours or (anything and k not in theirs)})
+    place = () if count is None else (count,)
+    cell = build(spec, made, control, *place, **{k: v for k, v in options.items() if k in theirs})
+    unseen = sorted(set(made.scene_keys) - set(cell.scene.names))
+    if unseen:
+        able = f"it knows: {', '.join(cell.scene.names) or 'nothing'}"
+        raise BadOption("backend", backend, f"one that can tell where {', '.join(unseen)} is; {able}", "add a camera estimator")
+    return made, cell
+
+
+def _options(build: Callable[..., Any], positional: int) -> tuple[list[str], bool]:
+    """Names of the options after the positional arguments, and whether any other is taken too."""
+    parameters = list(inspect.signature(build).parameters.values())[positional:]
+    named = [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _refuse_unknown(options: Mapping[str, Any], names: list[str], anything: bool) -> None:
+    for name in options:
+        if name not in names and not anything:
+            raise BadOption("option", name, ", ".join([*names, *ENV_OPTIONS]))
 
 
 def _task(name: str) -> Callable[..., Task]:

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from user_gym.core import Camera, Cell, Command, Compliance, RobotSpec, RobotState, Scene, Start, Task
+from user_gym.core import Camera, Cell, Command, Compliance, Robot, RobotBatch, RobotSpec, RobotState, Scene, Start, Task
 from user_gym.sim.painter import Painter, TwinCamera
 from user_gym.sim.plant import compile_plant, view
 from user_gym.sim.twins import MujocoTwins
 from user_gym.sim.window import Window
 
+DT = 0.004  # s; 1 to 5 ms are supported
 _ALL = np.ones(1, bool)
 
 
@@ -19,7 +20,7 @@ class MujocoTwin:
     """A Robot: one arm of a batch of one, without the batch axis."""
 
     def __init__(self, twins: MujocoTwins) -> None:
-        self.spec = twins.spec
+        self.spec, self.names = twins.spec, twins.names
         self._twins = twins
 
     def connect(self) -> None:
@@ -51,15 +52,15 @@ class MujocoTwin:
         self._twins.close()
 
 
-def build(spec: RobotSpec, task: Task, control: str, dt: float) -> Cell:
-    """A cell with one MujocoTwin. Nothing is allocated for drawing until a camera is connected."""
+def build(spec: RobotSpec, task: Task, control: str, dt: float = DT) -> Cell[Robot]:
+    """A cell with one MujocoTwin, `dt` s a substep. Nothing is allocated for drawing until a camera is connected."""
     twins = MujocoTwins(compile_plant(spec, task, control, dt))
     twin = MujocoTwin(twins)
     cameras, view = _cameras(twins, spec, task, batched=False)
     return Cell(robot=twin, scene=twin, cameras=cameras, view=view, window=Window(twins, task))
 
 
-def build_batch(spec: RobotSpec, task: Task, control: str, dt: float, count: int, threads: int) -> Cell:
+def build_batch(spec: RobotSpec, task: Task, control: str, count: int, dt: float = DT, threads: int = 1) -> Cell[RobotBatch]:
     """A cell with `count` twins, stepped by `threads` threads; its cameras give a picture of each."""
     twins = MujocoTwins(compile_plant(spec, task, control, dt), count, threads)
     cameras, view = _cameras(twins, spec, task, batched=True)

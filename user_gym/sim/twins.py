@@ -37,7 +37,7 @@ class MujocoTwins:
         if count < 1 or threads < 1:
             raise BadOption("count, threads", (count, threads), "1 or more")
         self.spec: RobotSpec = plant.spec
-        self.count = count
+        self.count, self.names = count, plant.objects
         self.plant = plant
         self._threads = min(threads, count)
         self._compliance = self.spec.compliance
