@@ -106,7 +106,7 @@ def test_a_hundred_steps_equal_the_dummy_vec_env_bit_for_bit(make, options) -> N
             successes += bool(done and a[3][i]["is_success"])
             timeouts += bool(done and a[3][i]["TimeLimit.truncated"])
     assert timeouts >= 2
-    assert options.get("control") or successes >= 2
+    assert options.get("control") or successes >= 1
     theirs.close()
 
 

@@ -153,7 +153,7 @@ def test_the_scene_is_where_the_start_put_it() -> None:
 
 
 def test_cameras_of_a_batch_give_one_picture_each() -> None:
-    cell = build_batch(SPEC, TASK, "tcp", 0.004, 2, 1)
+    cell = build_batch(SPEC, TASK, "tcp", 2)
     cell.robot.connect()
     cell.robot.reset(everyone(2), starts(2))
     camera = cell.cameras["side"]
