@@ -17,7 +17,9 @@ README = (ROOT / "README.md").read_text()
 def test_the_first_program_runs_as_it_stands() -> None:
     program = re.search(r"```python\n(.*?)```", README, re.S)
     assert program
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program[1]], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program[1]], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -10,47 +10,23 @@ centimetres above a plate of 30 mm at its work point, and presses on it with abo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
-from user_gym.core import Cell, Command, Robot, RobotSpec, RobotState, Start
+from user_gym.core import Command, Robot, RobotState
 from user_gym.errors import Closed, NotReset
-from user_gym.robots import registry, specs
-from user_gym.testing.bench import PLATE, Bench
+from user_gym.robots import specs
+from user_gym.testing.bench import ARRIVED, PERIOD, SETTLE
+from user_gym.testing.robot_limits import RobotLimits
 
-PERIOD = 0.1  # s, of Bench
-ARRIVED = 0.002  # m: how near an order in free space is approached; joint friction holds an arm off its target
-SETTLE = 15  # periods after which a step of 1 cm is over
 PRESS = 0.006  # m that an order is below the tool before the suite calls it a press: 12 N at 2000 N/m
 FORCE_TOLERANCE = 0.25  # of the spring's pull
 
 
-class RobotSuite:
-    """Subclass it; the name of the subclass begins with Test."""
-
-    robot = "franka-fr3"
-    backend = "sim"
-
-    def make_cell(self, task: Bench) -> Cell:
-        """A cell with the robot under test. Override it for a backend that the registry does not know."""
-        return registry.load(self.robot, self.backend)(task_spec(self.robot), task, "tcp", 0.004)
-
-    @pytest.fixture
-    def arm(self) -> Iterator[Robot]:
-        """Connected, not reset; the gripper is no part of the task."""
-        robot: Robot = self.make_cell(self._task()).robot
-        robot.connect()
-        yield robot
-        robot.close()
-
-    def _task(self, moves_gripper: bool = False) -> Bench:
-        return Bench(task_spec(self.robot), moves_gripper)
-
-    def _start(self, seed: int = 0) -> Start:
-        return self._task().start(np.random.default_rng(seed))
+class RobotSuite(RobotLimits):
+    """Subclass it; the name of the subclass begins with Test. `testing.bench` lists the attributes and hooks."""
 
     def test_constructing_opens_nothing(self) -> None:
         """An exchange or reset before connect is refused."""
@@ -173,42 +149,36 @@ class RobotSuite:
         Averaged over five periods at rest. The error stays inside its clip, so the spring pulls with stiffness times the
         distance from the measured TCP to the order. Friction in the joints takes its share.
         """
-        spec = task_spec(self.robot)
-        start = self._start()
-        state = arm.reset(start)
-        target = start.tcp.copy()
-        while state.tcp[2] - target[2] < PRESS:  # feel for the plate: fingers may reach beyond the TCP
-            target[2] -= 0.001
-            assert target[2] > PLATE - 0.02, "nothing stopped the tool"
-            state = self._hold(arm, target, 2)
-        self._hold(arm, target, SETTLE)
+        spec = specs.spec(self.robot)
+        target = self._press(arm, self._start(), PRESS)
         states = [arm.exchange(Command(0.0, tcp=target)) for _ in range(5)]
         error = np.mean([s.tcp[2] for s in states]) - target[2]
         assert error < spec.compliance.error_clip[2]
         pulled = spec.compliance.stiffness[2] * error
         assert np.mean([s.wrench[2] for s in states]) == pytest.approx(pulled, rel=FORCE_TOLERANCE)
 
-    def test_the_gripper_opens_and_closes(self) -> None:
-        """Where the task moves it."""
-        robot: Robot = self.make_cell(self._task(moves_gripper=True)).robot
-        robot.connect()
-        start = self._start()
-        state = robot.reset(start)
+    def test_the_gripper_opens_and_closes(self, gripping_arm: Robot) -> None:
+        """Where the task moves it, and no faster than the spec says."""
+        hand, start = gripping_arm.spec.gripper, self._start()
+        fastest = hand.speed * PERIOD / hand.width  # of the range in one period
+        state = gripping_arm.reset(start)
         for wanted in (1.0, 0.0):
-            for _ in range(15):
-                state = robot.exchange(Command(wanted, tcp=start.tcp))
+            for _ in range(int(1 / fastest) + 8):
+                before = state.gripper
+                state = gripping_arm.exchange(Command(wanted, tcp=start.tcp))
+                assert abs(state.gripper - before) < 1.25 * fastest + 0.02
             assert float(state.gripper) == pytest.approx(wanted, abs=0.1)
-        robot.close()
 
-    def _hold(self, arm: Robot, target: np.ndarray, periods: int) -> RobotState:
-        for _ in range(periods - 1):
-            arm.exchange(Command(0.0, tcp=target))
-        return arm.exchange(Command(0.0, tcp=target))
-
-
-def task_spec(robot: str) -> RobotSpec:
-    """The record of the robot under test."""
-    return specs.spec(robot)
+    @pytest.mark.parametrize("sign", [-1, 1])
+    def test_a_joint_order_moves_each_joint_towards_it(self, joint_arm: Robot, sign: int) -> None:
+        """And not the others."""
+        for joint in range(joint_arm.spec.dof):
+            began = joint_arm.reset(self._start()).q
+            target = began.copy()
+            target[joint] += sign * 0.04
+            for _ in range(SETTLE):
+                state = joint_arm.exchange(Command(0.0, joints=target))
+            assert np.abs(state.q - target).max() < 0.015, f"joint {joint + 1}"
 
 
 def moved(tcp: np.ndarray, x: float = 0.0, z: float = 0.0) -> np.ndarray:
