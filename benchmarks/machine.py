@@ -14,7 +14,8 @@ def describe() -> str:
     """One line: date, processor, load."""
     model = next((line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")), platform.machine())
     load = ", ".join(f"{x:.2f}" for x in os.getloadavg())
-    return f"{datetime.date.today()}, {os.cpu_count()} cores of {model}, Python {platform.python_version()}, load {load} (1, 5, 15 min)"
+    cores, python = os.cpu_count(), platform.python_version()
+    return f"{datetime.date.today()}, {cores} cores of {model}, Python {python}, load {load} (1, 5, 15 min)"
 
 
 def keep(name: str, text: str) -> Path:
