@@ -25,8 +25,9 @@ from user_gym.testing.bench import Bench
 from user_gym.testing.env_suite import RESET_INFO, STEP_INFO
 from user_gym.vector import RobotVectorEnv
 
-GOLDEN = "0"
+GOLDEN = "29c414feae50d5757684cec363b65d6f0907f0adb1a5facc03802ca6f942ccab"
 ROBOTS = ("arx-l5", "arx-x5", "franka-fer", "franka-fr3")
+FR3 = specs.spec("franka-fr3")
 ORDERS = (0.0, 0.3, -0.4, 1.0, -1.0)  # of every axis at once; the last two meet the limits
 
 
@@ -67,7 +68,7 @@ def verdicts(task: PegInsert) -> str:
     return "".join(answers)
 
 
-def at(tcp, gripper=0.0, q=specs.spec("franka-fr3").home) -> RobotState:
+def at(tcp, gripper=0.0, q=FR3.home) -> RobotState:
     return RobotState(np.float64(0), q, 0 * q, 0 * q, tcp, np.zeros(6), np.zeros(6), np.float64(gripper))
 
 
@@ -198,7 +199,7 @@ def leans(task, state, scene, progress):
     return JUDGE(task, replace(state, tcp=state.tcp * [1, 1, 1, 1, -1, 1]), scene, progress)
 
 
-JUDGE, START, FR3 = PegInsert.judge, PegInsert.start, specs.spec("franka-fr3")
+JUDGE, START = PegInsert.judge, PegInsert.start
 SOFTER = replace(FR3.compliance, damping=FR3.compliance.damping * 0.9)
 CHANGES = {
     "a joint step": scaled(user_gym.interface, "JOINT_STEP"),
