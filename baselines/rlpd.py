@@ -216,7 +216,7 @@ def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasi
             f"{earlier['wall'] + before[0]:.0f} s",
         )
         # An episode that runs on while this is written is left as it is: a resumed run begins the next one.
-        save(Counters(progress.env_steps, kept.episodes, progress.updates, progress.updates), before)
+        save(Counters(progress.env_steps, kept.episodes, progress.updates, progress.version), before)
         clock.resume(before)
 
     with Live(run.folder / "tensorboard", config.steps) as live:

@@ -10,14 +10,14 @@ from user_gym.system import LimiterState, SamplesPerInsert
 
 
 def sampled(limiter):
-    limiter.sample(1, timeout=0)
-    limiter.done(1)
+    limiter.sample(timeout=0)
+    limiter.done()
 
 
 def test_strict_makes_them_take_turns():
     limiter = SamplesPerInsert(ratio=2, tolerance=0)
     with pytest.raises(TimeoutError):
-        limiter.sample(1, timeout=0)
+        limiter.sample(timeout=0)
     with pytest.raises(TimeoutError):
         limiter.insert(1, timeout=0)
     sampled(limiter)
@@ -26,17 +26,17 @@ def test_strict_makes_them_take_turns():
     sampled(limiter)
     limiter.insert(0, timeout=0)
     with pytest.raises(TimeoutError):
-        limiter.sample(1, timeout=0)
+        limiter.sample(timeout=0)
 
 
 def test_a_permission_counts_only_when_the_update_is_done():
     limiter = SamplesPerInsert(ratio=1, tolerance=0)
     with pytest.raises(TimeoutError):
         limiter.insert(1, timeout=0)
-    limiter.sample(1, timeout=0)
+    limiter.sample(timeout=0)
     with pytest.raises(TimeoutError):
         limiter.insert(0, timeout=0)  # the learner may sample, but its weights are not out yet
-    limiter.done(1)
+    limiter.done()
     limiter.insert(0, timeout=0)
 
 
@@ -54,25 +54,24 @@ def test_warm_up_steps_ask_for_no_updates():
     limiter = SamplesPerInsert(ratio=1, tolerance=5, min_inserted=100)
     limiter.insert(99, timeout=0)
     with pytest.raises(TimeoutError):
-        limiter.sample(1, timeout=0)
+        limiter.sample(timeout=0)
     assert math.isnan(limiter.reached)
     limiter.insert(3, timeout=0)
     assert limiter.owed == 2
     for _ in range(7):
         sampled(limiter)
     with pytest.raises(TimeoutError):
-        limiter.sample(1, timeout=0)
+        limiter.sample(timeout=0)
     assert limiter.reached == 3.5
 
 
 def test_an_infinite_tolerance_lets_both_run_once_there_is_something():
     limiter = SamplesPerInsert(ratio=1, tolerance=math.inf)
     with pytest.raises(TimeoutError):
-        limiter.sample(1, timeout=0)
-    limiter.insert(10**6, timeout=0)
+        limiter.sample(timeout=0)
+    limiter.insert(10, timeout=0)
     for _ in range(50):
-        limiter.sample(10**7, timeout=0)
-        limiter.done(10**7)
+        sampled(limiter)
 
 
 def test_close_wakes_both_sides():
@@ -86,7 +85,7 @@ def test_close_wakes_both_sides():
 
     limiter.restore(LimiterState(5, 5))
     threads = [
-        threading.Thread(target=body, args=(c,), daemon=True) for c in (lambda: limiter.insert(1), lambda: limiter.sample(9))
+        threading.Thread(target=body, args=(c,), daemon=True) for c in (lambda: limiter.insert(1), lambda: limiter.sample())
     ]
     threads[0].start()
     threads[0].join(0.02)
@@ -94,7 +93,7 @@ def test_close_wakes_both_sides():
     threads[0].join(5)
     assert len(results) == 1
     with pytest.raises(Closed):
-        limiter.sample(1)
+        limiter.sample()
     with pytest.raises(Closed):
         limiter.insert(1)
 
@@ -119,11 +118,11 @@ def test_the_bounds_hold_under_two_threads(ratio, tolerance, block):
     thread.start()
     try:
         while True:
-            limiter.sample(1, timeout=20)
+            limiter.sample(timeout=20)
             counts["sampled"] += 1  # before `done`: so the collector's check can only see too many, never too few
             if not counts["sampled"] <= target(counts["inserted"]) + tolerance + 1e-6:
                 broken.append(dict(counts))
-            limiter.done(1)
+            limiter.done()
     except Closed:
         thread.join(20)
     assert not thread.is_alive()
@@ -140,7 +139,7 @@ def test_waits_are_counted_for_each_side():
 
     limiter = SamplesPerInsert(ratio=1, tolerance=0, clock=clock)
     with pytest.raises(TimeoutError):
-        limiter.sample(1, timeout=0)
+        limiter.sample(timeout=0)
     assert limiter.waited[0] == 0
     assert limiter.waited[1] > 0
     with pytest.raises(TimeoutError):
@@ -170,8 +169,3 @@ def test_state_and_restore_go_on_where_it_was():
 def test_numbers_that_make_no_limit_are_refused(options, says):
     with pytest.raises(BadOption, match=says):
         SamplesPerInsert(*options)
-
-
-def test_asking_for_so_many_updates_that_both_would_wait_is_refused():
-    with pytest.raises(BadOption, match="bad n 4"):
-        SamplesPerInsert(ratio=1, tolerance=1).sample(4)

@@ -152,6 +152,21 @@ def test_progress_comes_about_every_so_many_steps():
     assert metrics == list(range(1, 301))
 
 
+def test_progress_tells_the_version_that_was_published_last_and_metrics_of_its_own():
+    kept, seen = {}, []
+
+    class Reusing(ToyAgent):
+        def update(self, batch):
+            kept.update(super().update(batch))
+            return kept
+
+    start = Counters(version=40)
+    result, _, _ = run(Reusing(), steps=200, progress_every=100, on_progress=seen.append, publish_every=2, start=start)
+    assert [p.version for p in seen] == [41 + p.updates // 2 for p in seen]
+    assert result.progress.version == result.counters.version == 41 + 100
+    assert seen[0].metrics != seen[1].metrics
+
+
 def test_a_run_goes_on_from_its_counters():
     storage, agent = Recording(), ToyAgent()
     first, _, _ = run(agent, storage=storage, steps=105, learning_starts=20)
@@ -194,7 +209,7 @@ def test_a_mixture_of_demonstrations_and_experience_is_a_sampler():
 
 def test_a_chunk_that_comes_twice_counts_once():
     channel, limiter = Channel(4), SamplesPerInsert(1, 0)
-    learner = Learner(ToyAgent(), Buffer.open(":memory:"), channel, limiter, Broadcaster())
+    learner = Learner(ToyAgent(), Buffer.open(":memory:"), channel, limiter=limiter, broadcaster=Broadcaster())
     for _ in range(2):
         channel.put(chunk(3, truncated=np.array([False, False, True])))
     learner.drain()
@@ -205,13 +220,13 @@ def test_weights_are_out_before_the_limiter_counts_the_update():
     published = []
 
     class Watching(SamplesPerInsert):
-        def done(self, n=1):
+        def done(self):
             published.append(broadcaster.version)
-            super().done(n)
+            super().done()
 
     storage, broadcaster = Buffer.open(":memory:"), Broadcaster()
     storage.append(chunk(3))
-    learner = Learner(ToyAgent(), storage, Channel(1), Watching(1, 0), broadcaster, batch_size=2)
+    learner = Learner(ToyAgent(), storage, Channel(1), limiter=Watching(1, 0), broadcaster=broadcaster, batch_size=2)
     learner.update()
     learner.update()
     assert published == [0, 1]

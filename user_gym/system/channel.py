@@ -17,9 +17,7 @@ class ChannelStats(NamedTuple):
     """What a channel has seen so far."""
 
     depth: int  # items queued now
-    passed: int  # items taken out
     put_waited: float  # s that putters waited, all together
-    get_waited: float  # s that getters waited
 
 
 class Channel(Generic[Item]):
@@ -39,13 +37,16 @@ class Channel(Generic[Item]):
         self._items: deque[Item] = deque()
         self._changed = Condition()
         self._closed = False
-        self._passed = 0
-        self._waited = {"put": 0.0, "get": 0.0}  # s
+        self._put_waited = 0.0  # s
 
     def put(self, item: Item, timeout: float | None = None) -> None:
         """Queue an item, waiting for room. Raises Closed, or TimeoutError after `timeout` s; then it is not queued."""
         with self._changed:
-            self._wait("put", lambda: self._closed or len(self._items) < self._capacity, timeout)
+            began = self._clock()
+            try:
+                self._wait("put", lambda: self._closed or len(self._items) < self._capacity, timeout)
+            finally:
+                self._put_waited += self._clock() - began
             if self._closed:
                 raise Closed("the channel is closed; nothing more can be put")
             self._items.append(item)
@@ -58,7 +59,6 @@ class Channel(Generic[Item]):
             if not self._items:
                 raise Closed("the channel is closed and drained")
             item = self._items.popleft()
-            self._passed += 1
             self._changed.notify_all()
             return item
 
@@ -71,18 +71,13 @@ class Channel(Generic[Item]):
     def stats(self) -> ChannelStats:
         """Depth and waits now."""
         with self._changed:
-            return ChannelStats(len(self._items), self._passed, self._waited["put"], self._waited["get"])
+            return ChannelStats(len(self._items), self._put_waited)
 
     def _wait(self, side: str, ready: Callable[[], bool], timeout: float | None) -> None:
-        """Wait, with the lock held, and count the seconds for that side."""
-        if ready():
-            return
-        began = self._clock()
-        try:
-            while not ready():
-                left = None if timeout is None else began + timeout - self._clock()
-                if left is not None and left <= 0:
-                    raise TimeoutError(f"{side} waited {timeout} s; {len(self._items)} of {self._capacity} items are queued")
-                self._changed.wait(left)
-        finally:
-            self._waited[side] += self._clock() - began
+        """Wait, with the lock held."""
+        deadline = None if timeout is None else self._clock() + timeout
+        while not ready():
+            left = None if deadline is None else deadline - self._clock()
+            if left is not None and left <= 0:
+                raise TimeoutError(f"{side} waited {timeout} s; {len(self._items)} of {self._capacity} items are queued")
+            self._changed.wait(left)

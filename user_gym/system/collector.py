@@ -42,8 +42,6 @@ class Collector:
     Attributes:
         env_steps: steps taken, earlier ones included.
         episodes: episodes begun.
-        successes: episodes of this object that ended with success.
-        last_return: of the last finished episode; nan before.
     """
 
     def __init__(
@@ -51,6 +49,7 @@ class Collector:
         env: gymnasium.Env[Any, Any],
         policy: Policy,
         channel: Channel[Chunk],
+        *,
         limiter: SamplesPerInsert,
         broadcaster: Broadcaster,
         builder: ChunkBuilder,
@@ -70,7 +69,7 @@ class Collector:
         self._rng = np.random.default_rng([seed, episodes])
         self._plan: NDArray[Any] = np.empty((0, *low.shape), np.float32)
         self._version = _RANDOM  # until the policy acts for the first time
-        self.env_steps, self.episodes, self.successes, self.last_return = env_steps, episodes, 0, float("nan")
+        self.env_steps, self.episodes = env_steps, episodes
 
     def run(self, stop: Event, max_steps: int) -> None:
         """Collect until `env_steps` is `max_steps`, `stop` is set, or limiter or channel are closed.
@@ -90,19 +89,15 @@ class Collector:
         self._builder.start(obs, self.episodes, float(info.get("time", 0.0)))
         self.episodes += 1
         self._plan = self._plan[:0]
-        total, over = 0.0, False
+        over = False
         while not over and self.env_steps < max_steps and not stop.is_set():
             action = self._next_action(obs)
             after, reward, terminated, truncated, info = self._env.step(action)
             obs, over = _as_dict(after), bool(terminated or truncated)
             self.env_steps += 1
-            total += float(reward)
             if info.get("is_intervention", False):
                 self._plan = self._plan[:0]  # it was made for another course of events
             chunk = self._builder.add(action, float(reward), bool(terminated), bool(truncated), info, obs, self._version)
-            if over:
-                self.successes += bool(info.get("is_success", False))
-                self.last_return = total
             if chunk is not None:
                 self._hand_over(chunk)
         rest = self._builder.flush()

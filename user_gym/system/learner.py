@@ -81,6 +81,7 @@ class Learner:
         agent: Agent,
         storage: Storage,
         channel: Channel[Chunk],
+        *,
         limiter: SamplesPerInsert,
         broadcaster: Broadcaster,
         sampler: Sampler | None = None,
@@ -137,7 +138,7 @@ class Learner:
                 ended.wait(_GLANCE)
                 continue
             try:
-                self._limiter.sample(1, timeout=_GLANCE)
+                self._limiter.sample(timeout=_GLANCE)
             except TimeoutError:
                 continue
             self.drain()  # what made this update allowed is in the channel by now
@@ -145,10 +146,11 @@ class Learner:
 
     def update(self) -> None:
         """One update, published if it is time, then counted."""
-        self.metrics = self._agent.update(self._sampler(self._storage, self._rng))
+        # A copy: an agent may hand out its own dict and go on writing it, while others read this one.
+        self.metrics = dict(self._agent.update(self._sampler(self._storage, self._rng)))
         self.updates += 1
         if self.updates % self._publish_every == 0:
             self.publish()
-        self._limiter.done(1)
+        self._limiter.done()
         if self._on_metrics is not None:
             self._on_metrics(self.updates, self.metrics)

@@ -66,22 +66,19 @@ class SamplesPerInsert:
             finally:
                 self._insert_waited += self._clock() - began
 
-    def sample(self, n: int = 1, timeout: float | None = None) -> None:
-        """Wait until n more updates are allowed; they count when `done` says so. Raises Closed, TimeoutError, BadOption."""
-        if n > 1 and n > 2 * self.tolerance:
-            # The collector stops at `tolerance` owed and the learner would wait for more than that: both for ever.
-            raise BadOption("n", n, f"1, or up to twice the tolerance {self.tolerance}", "ask for one update at a time")
+    def sample(self, timeout: float | None = None) -> None:
+        """Wait until one more update is allowed; it counts when `done` says so. Raises Closed, TimeoutError."""
         with self._changed:
             began = self._clock()
             try:
-                self._wait(lambda: self._may_sample(n), timeout)
+                self._wait(self._may_sample, timeout)
             finally:
                 self._sample_waited += self._clock() - began
 
-    def done(self, n: int = 1) -> None:
-        """n updates are finished and their weights published: this is what releases the collector."""
+    def done(self) -> None:
+        """An update is finished and its weights are published: this is what releases the collector."""
         with self._changed:
-            self._sampled += n
+            self._sampled += 1
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -129,9 +126,9 @@ class SamplesPerInsert:
         # 0.1 * 30 is a little more than 3, and 0.1 * 3 * 10 a little less: a slack far below one update absorbs that.
         return math.floor(self._target() - self._sampled + 1e-6)
 
-    def _may_sample(self, n: int) -> bool:
+    def _may_sample(self) -> bool:
         enough = self._inserted >= max(1, self.min_inserted)
-        return enough and self._sampled + n <= self._target() + self.tolerance + 1e-6
+        return enough and self._sampled + 1 <= self._target() + self.tolerance + 1e-6
 
     def _wait(self, allowed: Callable[[], bool], timeout: float | None) -> None:
         deadline = None if timeout is None else self._clock() + timeout

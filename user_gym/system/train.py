@@ -47,6 +47,7 @@ class Progress:
     env_steps: int  # stored, earlier runs included
     episodes: int  # finished in this call
     updates: int
+    version: int  # of the weights published last
     success_rate: float  # of the latest 20 finished episodes; nan before the first
     mean_return: float  # of the same episodes
     ratio: float  # updates per step reached; nan during warm-up
@@ -139,11 +140,13 @@ def train(
     builder = ChunkBuilder(source, robot, task, kind, max_seconds, period)
     policy = copy.deepcopy(agent.policy)
     collector = Collector(
-        env, policy, channel, limiter, broadcaster, builder, seed, random_steps, start.env_steps, start.episodes
-    )
+        env, policy, channel, limiter=limiter, broadcaster=broadcaster, builder=builder, seed=seed,
+        random_steps=random_steps, env_steps=start.env_steps, episodes=start.episodes,
+    )  # fmt: skip
     learner = Learner(
-        agent, storage, channel, limiter, broadcaster, sampler, batch_size, publish_every, seed, start.updates, on_metrics
-    )
+        agent, storage, channel, limiter=limiter, broadcaster=broadcaster, sampler=sampler, batch_size=batch_size,
+        publish_every=publish_every, seed=seed, updates=start.updates, on_metrics=on_metrics,
+    )  # fmt: skip
 
     def look() -> Progress:
         insert_waited, sample_waited = limiter.waited
@@ -151,6 +154,7 @@ def train(
             env_steps=start.env_steps + learner.stored_steps,
             episodes=learner.scores.finished,
             updates=learner.updates,
+            version=broadcaster.version,
             success_rate=learner.scores.success_rate,
             mean_return=learner.scores.mean_return,
             ratio=limiter.reached,
