@@ -1,16 +1,38 @@
 """Every id, robot, observation and control passes the env suite, and the suite catches environments that break a rule."""
 
+from functools import wraps
 from typing import ClassVar
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
+from user_gym.env import RobotEnv
 from user_gym.testing.env_suite import EnvSuite
 
 
 class TestFrankaFr3(EnvSuite):
     kwargs: ClassVar = {"robot": "franka-fr3"}
+
+    @pytest.fixture(autouse=True)
+    def _everything_that_is_made_is_closed(self, monkeypatch):
+        made, closed = [], []
+        monkeypatch.setattr(RobotEnv, "__init__", noting(RobotEnv.__init__, made))
+        monkeypatch.setattr(RobotEnv, "close", noting(RobotEnv.close, closed))
+        yield
+        still_open = {id(env._cell) for env in made} - {id(env._cell) for env in closed}  # a pickled one has its copy's cell
+        assert not still_open
+
+
+def noting(method, objects):
+    """The method, and each object that it is called on goes into a list."""
+
+    @wraps(method)
+    def noted(self, *args, **kwargs):
+        objects.append(self)
+        return method(self, *args, **kwargs)
+
+    return noted
 
 
 class TestFrankaFr3Joint(EnvSuite):
@@ -74,6 +96,16 @@ class ForgetsAKey(Faulty):
         return *step, info
 
 
+class AddsAKey(Faulty):
+    def reset(self, *, seed=None, options=None):
+        obs, info = self.env.reset(seed=seed, options=options)
+        return obs, {**info, "wrist_age": 0.01}
+
+    def step(self, action):
+        *step, info = self.env.step(action)
+        return *step, {**info, "wrist_age": 0.01}
+
+
 class TerminatesAtTheLimit(Faulty):
     def step(self, action):
         obs, reward, terminated, truncated, info = self.env.step(action)
@@ -117,6 +149,7 @@ SUITE = EnvSuite()
     ("fault", "test"),
     [
         (GivesNumpyFlags, SUITE.test_a_step_has_pythons_types_and_the_documented_info),
+        (AddsAKey, SUITE.test_a_step_has_pythons_types_and_the_documented_info),
         (ForgetsAKey, SUITE.test_a_step_has_pythons_types_and_the_documented_info),
         (TerminatesAtTheLimit, None),
         (IgnoresItsSeed, None),
@@ -134,3 +167,11 @@ def test_the_suite_catches_an_environment_that(fault, test) -> None:
     }
     with pytest.raises(AssertionError):
         test(suite.make()) if test else alone[fault]()
+
+
+def test_a_key_that_is_declared_is_welcome() -> None:
+    suite = EnvSuite()
+    suite.extra_info = frozenset({"wrist_age"})
+    env = AddsAKey(suite.make())
+    suite.test_a_step_has_pythons_types_and_the_documented_info(env)
+    env.close()

@@ -13,6 +13,7 @@ import json
 import pickle
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, ClassVar
 
 import gymnasium
@@ -47,12 +48,14 @@ class EnvSuite:
         kwargs: of gymnasium.make.
         deterministic: whether equal seeds give equal episodes; False on real robots.
         draws: whether render modes are tried; they need EGL.
+        extra_info: keys that this environment's info has besides those of docs/ids.md, such as a camera's capture time.
     """
 
     id = "User/PegInsert-sim-v0"
     kwargs: ClassVar[dict[str, Any]] = {}
     deterministic = True
     draws = True
+    extra_info: ClassVar[frozenset[str]] = frozenset()
 
     def make(self, **more: Any) -> gymnasium.Env[Any, Any]:
         """A new environment."""
@@ -69,16 +72,16 @@ class EnvSuite:
         """Warnings count."""
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            check_env(gymnasium.make(self.id, **self.kwargs).unwrapped, skip_render_check=not self.draws)
+            with closing(self.make()) as env:
+                check_env(env.unwrapped, skip_render_check=not self.draws)
 
     def test_sb3s_checker_finds_nothing(self) -> None:
         """Warnings count."""
         checker = pytest.importorskip("stable_baselines3.common.env_checker", reason="comes with the extra 'sb3'")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            env = self.make()
-            checker.check_env(env)
-            env.close()
+            with closing(self.make()) as env:
+                checker.check_env(env)
 
     def test_spaces_are_one_level_finite_and_of_the_usual_types(self, env: gymnasium.Env[Any, Any]) -> None:
         """What SB3 and LeRobot take without a wrapper."""
@@ -106,18 +109,20 @@ class EnvSuite:
                 assert env.observation_space.contains(obs)
 
     def test_a_step_has_pythons_types_and_the_documented_info(self, env: gymnasium.Env[Any, Any]) -> None:
-        """Exactly the keys of docs/ids.md, no more."""
+        """The keys of docs/ids.md, and no other that is not declared."""
         _, info = env.reset(seed=0)
-        self._check_info(info, RESET_INFO)
+        self._check_info(info, RESET_INFO, env)
         _, reward, terminated, truncated, info = env.step(self._still(env))
         assert (type(reward), type(terminated), type(truncated)) == (float, bool, bool)
-        self._check_info(info, STEP_INFO)
+        self._check_info(info, STEP_INFO, env)
         assert info["is_intervention"] is False
         assert not hasattr(env.unwrapped, "compute_reward")
 
-    def _check_info(self, info: dict[str, Any], documented: dict[str, type | None]) -> None:
-        assert info.keys() == documented.keys()
-        shape = self.make().action_space.shape
+    def _check_info(self, info: dict[str, Any], documented: dict[str, type | None], env: gymnasium.Env[Any, Any]) -> None:
+        assert info.keys() >= documented.keys(), f"missing: {documented.keys() - info.keys()}"
+        undeclared = info.keys() - documented.keys() - self.extra_info
+        assert not undeclared, f"undeclared: {undeclared}; add them to extra_info"
+        shape = env.action_space.shape
         for key, kind in documented.items():
             if kind is None:
                 assert (info[key].shape, info[key].dtype) == (shape, np.float32), key
@@ -144,40 +149,36 @@ class EnvSuite:
         """Observation, reward, flags and info, in a new environment and in one that has been used."""
         if not self.deterministic:
             pytest.skip("a real robot does not repeat itself")
-        one, two = self.make(), self.make()
-        two.reset(seed=5)
-        two.step(self._still(two))
-        assert_same(self._episode(one, 3), self._episode(two, 3))
-        a, b = one.reset(seed=4)[0], one.reset(seed=3)[0]
-        assert not all(np.array_equal(a[key], b[key]) for key in a)
-        one.close()
-        two.close()
+        with closing(self.make()) as one, closing(self.make()) as two:
+            two.reset(seed=5)
+            two.step(self._still(two))
+            assert_same(self._episode(one, 3), self._episode(two, 3))
+            a, b = one.reset(seed=4)[0], one.reset(seed=3)[0]
+            assert not all(np.array_equal(a[key], b[key]) for key in a)
 
     def test_a_pickled_environment_does_the_same(self) -> None:
         """Before its first reset; SubprocVecEnv and AsyncVectorEnv send it so."""
         if not self.deterministic:
             pytest.skip("a real robot does not repeat itself")
-        one = self.make()
-        two = pickle.loads(pickle.dumps(one))  # noqa: S301
-        assert_same(self._episode(one, 1), self._episode(two, 1))
-        one.close()
-        two.close()
+        with closing(self.make()) as one, closing(pickle.loads(pickle.dumps(one))) as two:  # noqa: S301
+            assert_same(self._episode(one, 1), self._episode(two, 1))
 
     def test_the_spec_survives_json(self) -> None:
         """As gymnasium stores it."""
-        env = self.make()
-        assert env.spec is not None
-        again = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
-        assert json.loads(env.spec.to_json()) == json.loads(again.spec.to_json())  # pyright: ignore[reportOptionalMemberAccess]
-        assert env.observation_space == again.observation_space
+        with closing(self.make()) as env:
+            assert env.spec is not None
+            text = env.spec.to_json()
+            with closing(gymnasium.make(EnvSpec.from_json(text))) as again:
+                assert again.spec is not None
+                assert json.loads(text) == json.loads(again.spec.to_json())
+                assert env.observation_space == again.observation_space
 
     def test_a_time_limit_truncates(self) -> None:
         """It never terminates."""
-        env = self.make(max_episode_steps=3)
-        env.reset(seed=0)
-        ends = [env.step(self._still(env))[2:4] for _ in range(3)]
-        assert ends == [(False, False), (False, False), (False, True)]
-        env.close()
+        with closing(self.make(max_episode_steps=3)) as env:
+            env.reset(seed=0)
+            ends = [env.step(self._still(env))[2:4] for _ in range(3)]
+            assert ends == [(False, False), (False, False), (False, True)]
 
     def test_bad_actions_are_refused_and_nothing_moves(self, env: gymnasium.Env[Any, Any]) -> None:
         """BadAction says what is allowed; the next good step is as if nothing had happened."""
@@ -224,30 +225,29 @@ class EnvSuite:
     def test_use_after_close_is_refused_and_close_may_come_twice(self, env: gymnasium.Env[Any, Any]) -> None:
         """Also a close before the first reset."""
         env.close()
-        again = self.make()
-        again.reset()
-        for _ in range(2):
+        with closing(self.make()) as again:
+            again.reset()
             again.close()
-        for use in (lambda: again.step(self._still(again)), again.reset):
-            with pytest.raises(Closed, match="make a new one"):
-                use()
+            again.close()
+            for use in (lambda: again.step(self._still(again)), again.reset):
+                with pytest.raises(Closed, match="make a new one"):
+                    use()
 
     def test_it_draws(self) -> None:
         """A picture for people, that is not one colour and changes with the robot."""
         if not self.draws:
             pytest.skip("no pictures here")
-        env = self.make(render_mode="rgb_array")
-        env.reset(seed=0)
-        first: Any = env.render()
-        for _ in range(5):
-            env.step(np.ones(env.action_space.shape or (), np.float32))
-        second: Any = env.render()
+        with closing(self.make(render_mode="rgb_array")) as env:
+            env.reset(seed=0)
+            first: Any = env.render()
+            for _ in range(5):
+                env.step(np.ones(env.action_space.shape or (), np.float32))
+            second: Any = env.render()
         assert first.dtype == np.uint8
         assert first.ndim == 3
         assert first.shape[2] == 3
         assert first.std() > 10
         assert not np.array_equal(first, second)
-        env.close()
 
     def _still(self, env: gymnasium.Env[Any, Any]) -> np.ndarray:
         return np.zeros(env.action_space.shape or (), np.float32)
