@@ -98,10 +98,10 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         """
         if self._closed:
             raise Closed("the environment is closed; make a new one")
-        tcp = wanted(options, self.task.workspace)  # before anything is reseeded
-        super().reset(seed=seed)
-        start = draw(self.task, self.np_random, tcp)
+        tcp = wanted(checked(options), self.task.workspace)
         self._cell.connect(self._interface.cameras, self.render_mode)
+        super().reset(seed=seed)  # from here on the generators move: a reset refused above changes nothing
+        start = draw(self.task, self.np_random, tcp)
         self._state = state = self._cell.robot.reset(start)
         self._first, self._progress = state.tcp, start.progress
         obs = self._interface.observe(state, self._cell.scene.observe(), self._pictures(), self._first)
@@ -138,6 +138,8 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
 
     def set_compliance(self, compliance: Compliance) -> None:
         """Change how the arm yields, from the next step on; kept over resets. Raises BadOption."""
+        if self._closed:
+            raise Closed("the environment is closed; make a new one")
         self._cell.robot.set_compliance(compliance)
 
     def close(self) -> None:
@@ -162,6 +164,13 @@ def make(**options: Any) -> RobotEnv:
 def resting_info(state: RobotState) -> dict[str, Any]:
     """Info of a reset: what later steps also say, as far as it means something yet."""
     return {"is_success": False, "is_intervention": False, "time": float(np.max(state.time))}
+
+
+def checked(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy of the options of a reset. Raises BadOption where they are no mapping."""
+    if options is not None and not isinstance(options, Mapping):
+        raise BadOption("reset options", options, "None or a dict")
+    return dict(options or {})
 
 
 def wanted(options: Mapping[str, Any] | None, box: Workspace) -> F64 | None:

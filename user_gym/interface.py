@@ -26,7 +26,7 @@ from user_gym.errors import BadAction, BadOption
 from user_gym.robots import pose, safety
 
 JOINT_STEP = 0.05  # rad for an action of 1; at 10 Hz a quarter of the slowest joint's speed
-SLACK = 2.0  # action steps: compliance and impacts carry the tool a little out of the box of its orders
+SLACK = 3.0  # action steps: compliance and impacts carry the tool a little out of the box of its orders
 SPEED = 5.0  # bound of velocities, in action steps per period
 FORCE = 10.0  # bound of wrenches, in units of the compliance's largest force: impacts exceed 1
 OBSERVATIONS = ("state", "pixels")
@@ -41,9 +41,9 @@ class Interface:
     """
 
     def __init__(self, spec: RobotSpec, task: Task, obs: str, control: str) -> None:
-        if obs not in OBSERVATIONS:
+        if not isinstance(obs, str) or obs not in OBSERVATIONS:
             raise BadOption("obs", obs, " | ".join(OBSERVATIONS))
-        if control not in CONTROLS:
+        if not isinstance(control, str) or control not in CONTROLS:
             raise BadOption("control", control, " | ".join(CONTROLS))
         self._spec, self._task = spec, task
         self._tcp_control = control == "tcp"

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from user_gym import infos
 from user_gym.core import F64, Bool, Cell, Compliance, Judgement, Obs, RobotBatch, RobotState, Start, Task
-from user_gym.env import draw, wanted
+from user_gym.env import checked, draw, wanted
 from user_gym.errors import BadAction, BadOption, Closed, NotReset
 from user_gym.interface import Interface, numbers
 from user_gym.robots import registry, specs
@@ -55,9 +55,10 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **options: Any,
     ) -> None:
-        if not isinstance(num_envs, int) or num_envs < 1:
-            raise BadOption("num_envs", num_envs, "1 or more")
-        if max_episode_steps is not None and not (isinstance(max_episode_steps, int) and max_episode_steps > 0):
+        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise BadOption("num_envs", num_envs, "a whole number, 1 or more")
+        num_envs = int(num_envs)
+        if max_episode_steps is not None and not (isinstance(max_episode_steps, int | np.integer) and max_episode_steps > 0):
             raise BadOption("max_episode_steps", max_episode_steps, "1 or more, or None for the task's own")
         if render_mode not in (None, "rgb_array"):
             raise BadOption("render_mode", render_mode, "None | rgb_array")
@@ -112,17 +113,14 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         """
         if self.closed:
             raise Closed("the environment is closed; make a new one")
-        options = dict(options or {})
+        options = checked(options)
         mask = self._mask(options.pop("reset_mask", None))
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
-        if seeds is not None and len(seeds) != self.num_envs:
-            raise BadOption("seed", seed, f"one number, or a list of {self.num_envs}")
-        tcps = self._wanted(mask, options)  # before anything is reseeded
-        for i in np.flatnonzero(mask).tolist():
-            one = None if seeds is None else seeds[i]
-            if one is not None:
-                self._rngs[i], _ = np_random(int(one))
+        seeds = self._seeds(seed)
+        tcps = self._wanted(mask, options)
         self._cell.connect(self._interface.cameras, self.render_mode)
+        for i in np.flatnonzero(mask).tolist():  # last: a refused reset changes nothing
+            if seeds[i] is not None:
+                self._rngs[i], _ = np_random(seeds[i])
         self._begin(mask, tcps)
         return self._observe(self._pictures()), infos.resting(mask, self.state.time)
 
@@ -164,6 +162,8 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     def set_compliance(self, compliance: Compliance) -> None:
         """Change how the arm yields, from the next step on; kept over resets. Raises BadOption."""
+        if self.closed:
+            raise Closed("the environment is closed; make a new one")
         self._cell.robot.set_compliance(compliance)
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -189,6 +189,19 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
                 raise BadOption(name, values, f"one value, or {self.num_envs} equal ones: the arms share their settings")
             values = values[0]
         setattr(self, name, values)
+
+    def _seeds(self, seed: Any) -> list[int | None]:
+        """One seed for each arm, None where it goes on drawing."""
+        seeds = [seed] if seed is None or isinstance(seed, int | np.integer) else seed
+        allowed = f"a whole number, 0 or more, or a list of {self.num_envs} of them"
+        if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str):
+            raise BadOption("seed", seed, allowed)
+        whole = [s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds]
+        if not all(whole) or len(whole) not in ({1} if seeds is not seed else {self.num_envs}):
+            raise BadOption("seed", seed, allowed)
+        if seeds is seed:
+            return [None if s is None else int(s) for s in seeds]
+        return [None if seed is None else int(seed) + i for i in range(self.num_envs)]
 
     def _mask(self, mask: Any) -> Bool:
         if mask is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -145,10 +146,10 @@ class Cell(Generic[R]):
 
     def close(self) -> None:
         """Stop the robot and let go of everything. May be called twice."""
-        self.robot.close()
-        for device in (self.window, self.view, *self.cameras.values()):
-            if device is not None:
-                device.close()
+        with ExitStack() as stack:  # the robot first, and every device, whatever another one raises
+            for device in (*self.cameras.values(), self.view, self.window, self.robot):
+                if device is not None:
+                    stack.callback(device.close)
 
 
 class Backend(Protocol):

@@ -6,6 +6,9 @@ Quaternions are xyzw and unit length, poses (..., 7) are position then quaternio
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -24,6 +27,14 @@ def _join(*parts: F64) -> F64:
     for i, part in enumerate(parts):
         out[..., i] = part
     return out
+
+
+def components(v: F64) -> Iterable[Any]:
+    """The k components of one vector (k,) as numbers, of a batch (n, k) as arrays (n,).
+
+    Formulas on components serve both; for one vector Python's numbers are several times as fast as numpy's, and as exact.
+    """
+    return v.tolist() if v.ndim == 1 else v.T
 
 
 def dot(a: F64, b: F64) -> F64:

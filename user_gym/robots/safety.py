@@ -19,6 +19,8 @@ from user_gym.robots import kinematics, pose
 _DAMPING = 1e-3  # of the least squares that turn a TCP step into a joint step: bounded near singular poses
 _ROUNDING = 1e-9  # m or rad; what arithmetic may add without it counting as "farther out"
 _NEAR = 0.2  # rad to a joint's margin within which an order is checked by kinematics; one step turns no joint farther
+JOINT_TILT = 0.3  # rad that a joint order may turn the tool beyond the box: one joint alone cannot keep it upright
+_WIDER = np.array([0.0, 0.0, 0.0, JOINT_TILT, JOINT_TILT, JOINT_TILT])
 _VISIBLE = 1e-6  # m or rad; a smaller change of an order is no clip: no arm can tell
 
 
@@ -59,8 +61,9 @@ def clamp(command: Command, state: RobotState, limits: Limits, spec: RobotSpec) 
     A TCP order is brought into the box, then within one step of the measured TCP: an arm outside the box comes back step
     by step. It is shortened where it would take a joint past its margin, to nothing if the joint is there already.
 
-    A joint order is brought within the joint limits, then within one step, and becomes "stay" where the TCP's position would
-    leave the box farther than now; it does not bound the orientation. The gripper is brought into 0..1.
+    A joint order is brought within the joint limits, then within one step, and becomes "stay" where the TCP would
+    leave the box, or would be outside it and not on its way back; for its rotation the box is JOINT_TILT wider. The gripper
+    is brought into 0..1.
 
     Raises:
         BadAction: the order is not finite, has the wrong shape, or is not exactly one of `tcp` and `joints`.
@@ -147,15 +150,16 @@ def _joint_step(target: F64, tcp: F64, q: F64, spec: RobotSpec) -> F64:
 
 
 def _leaves_the_box(target: F64, q: F64, limits: Limits, spec: RobotSpec) -> Bool:
-    """Where (...,) these joints would take the TCP's position out of the box, on any axis farther than it is now."""
-    outside = _outside(kinematics.position(spec, target), limits)
+    """Where (...,) these joints would put the TCP out of the box, on any axis where it is not on its way back."""
+    outside = _outside(kinematics.forward(spec, target), limits)
     forbidden = np.asarray((outside > _ROUNDING).any(axis=-1))
     if forbidden.any():  # rarely worth a second run through the kinematics
-        outside_now = _outside(kinematics.position(spec, q), limits)
-        forbidden = np.asarray((outside > outside_now + _ROUNDING).any(axis=-1))
+        outside_now = _outside(kinematics.forward(spec, q), limits)
+        forbidden = np.asarray(((outside > _ROUNDING) & (outside > outside_now - _VISIBLE)).any(axis=-1))
     return forbidden
 
 
-def _outside(point: F64, limits: Limits) -> F64:
-    """How far (..., 3) m a position is out of the box, per axis."""
-    return np.maximum(np.maximum(limits.low[:3] - point, point - limits.high[:3]), 0.0)
+def _outside(tcp: F64, limits: Limits) -> F64:
+    """How far (..., 6) m, rad a TCP pose (..., 7) is out of the box, per axis; the rotation's box is JOINT_TILT wider."""
+    chart = pose.to_chart(tcp)
+    return np.maximum(np.maximum(limits.low - _WIDER - chart, chart - limits.high - _WIDER), 0.0)

@@ -126,7 +126,7 @@ def history(plant: Plant, field: str, buffers: F64) -> F64:
 def _substeps(task: Task, control: str, dt: float) -> int:
     if control not in ("tcp", "joint"):
         raise BadOption("control", control, "tcp | joint")
-    if not (isinstance(dt, int | float) and MIN_DT <= dt <= MAX_DT):
+    if not (isinstance(dt, int | float | np.floating) and MIN_DT <= dt <= MAX_DT):
         raise BadOption("dt", dt, f"{MIN_DT} .. {MAX_DT} (seconds)")
     substeps = round(1.0 / (task.rate * dt))
     if abs(substeps * dt * task.rate - 1.0) > 1e-9:

@@ -20,6 +20,7 @@ from user_gym.sim.arm import wxyz
 from user_gym.sim.plant import Plant, history
 from user_gym.sim.reach import Reach
 
+MAX_THREADS = 256
 _FLIP = np.array([1.0, -1.0, -1.0])  # tool-down axes <-> base axes
 _DOWN_WXYZ = np.array([0.0, 1.0, 0.0, 0.0])
 
@@ -34,8 +35,8 @@ class MujocoTwins:
     """
 
     def __init__(self, plant: Plant, count: int = 1, threads: int = 1) -> None:
-        if count < 1 or threads < 1:
-            raise BadOption("count, threads", (count, threads), "1 or more")
+        if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+            raise BadOption("threads", threads, f"a whole number, 1 .. {MAX_THREADS}")
         self.spec: RobotSpec = plant.spec
         self.count, self.names = count, plant.objects
         self.plant = plant

@@ -11,6 +11,7 @@ import numpy as np
 
 from user_gym.core import F64, Body, Judgement, RobotSpec, RobotState, Scene, Shape, Start, Workspace
 from user_gym.errors import BadOption
+from user_gym.robots import pose
 
 PEG_WIDTH = 0.020  # m, square section
 PEG_LENGTH = 0.050  # m, from the TCP to the tip
@@ -21,6 +22,7 @@ RIM = 0.030  # m, height of the board's top above the table
 # an offset of 1 mm. benchmarks/results/learning.md says what it reaches with these.
 FRICTION = 0.4  # sliding coefficient of peg and board
 BOARD = 0.075  # m, half width: wider than the workspace, so a peg cannot pass beside it
+MAX_TILT = 0.1  # rad; at the depth of success the hole's walls allow no more than 0.05
 INSIDE = 0.002  # m: a tip below the rim is at most clearance + tilt off the axis (< 1 mm); beyond this it is elsewhere
 DEPTH_SHARE = 0.8
 SUCCESS_RULES = ("strict", "1cm")
@@ -47,11 +49,11 @@ class PegInsert:
     scene_keys = ()
 
     def __init__(self, spec: RobotSpec, hole_offset: float = 0.001, success: str = "strict") -> None:
-        if not (isinstance(hole_offset, int | float) and 0.0 <= hole_offset <= MAX_OFFSET):  # NaN fails as well
+        if not (isinstance(hole_offset, int | float | np.floating) and 0.0 <= hole_offset <= MAX_OFFSET):  # NaN fails as well
             raise BadOption("hole_offset", hole_offset, f"0 .. {MAX_OFFSET} (metres)")
         if success not in SUCCESS_RULES:
             raise BadOption("success", success, " | ".join(SUCCESS_RULES))
-        self.hole_offset = hole_offset
+        self.hole_offset = float(hole_offset)
         self.success = success
         x, y, _ = spec.work_point
         self.goal = np.array([x, y, RIM - HOLE_DEPTH + PEG_LENGTH, 0.0, 0.0, 0.0])  # the peg touches the hole's floor
@@ -75,17 +77,18 @@ class PegInsert:
 
     def judge(self, state: RobotState, scene: Scene, progress: F64) -> Judgement:
         """Sparse: 1 at success, else 0."""
-        x, y, z, roll, pitch, _ = state.tcp.T  # numbers, or (n,) each
+        x, y, z, roll, pitch, _ = pose.components(state.tcp)
         if self.success == "1cm":
-            gx, gy, gz = self.goal[:3]
+            gx, gy, gz = self.goal[:3].tolist()
             success = (abs(x - gx) <= 0.01) & (abs(y - gy) <= 0.01) & (abs(z - gz) <= 0.01)
         else:
-            # The tip hangs PEG_LENGTH below the TCP; to first order in the tilt, which the workspace keeps below
-            # 0.02 rad (second order: 0.01 mm of depth).
-            hx, hy, rim = scene.pose("board").T[:3]
+            # The tip hangs PEG_LENGTH below the TCP; to first order in the tilt, which MAX_TILT keeps exact to 0.25 mm.
+            hx, hy, rim, *_ = pose.components(scene.pose("board"))
             dx = x - hx - PEG_LENGTH * pitch
             dy = y - hy + PEG_LENGTH * roll
-            success = (rim + PEG_LENGTH - z >= DEPTH_SHARE * HOLE_DEPTH) & (dx * dx + dy * dy <= INSIDE * INSIDE)
+            inside = (dx * dx + dy * dy <= INSIDE * INSIDE) & (roll * roll + pitch * pitch <= MAX_TILT * MAX_TILT)
+            success = inside & (rim + PEG_LENGTH - z >= DEPTH_SHARE * HOLE_DEPTH)
+        success = np.asarray(success)[()]
         return Judgement(reward=success * 1.0, success=success, failure=success & False, progress=progress)
 
 
