@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_training import chunk
 
-from user_gym.core import Storage
 from user_gym.errors import BadChunk, BadOption, Closed
 from user_gym.system import Buffer
+from user_gym.testing.storage_suite import StorageSuite
 
 
 def rows(batch):
@@ -39,10 +39,9 @@ def drawn(storage, n=4000):
     return rows(storage.sample(n, np.random.default_rng(0)))
 
 
-def test_it_is_a_storage():
-    buffer = Buffer.open(":memory:")
-    assert isinstance(buffer, Storage)
-    assert isinstance(buffer.view("success"), Storage)
+class TestBuffer(StorageSuite):
+    def open(self):
+        return Buffer.open(":memory:")
 
 
 @st.composite
@@ -132,54 +131,6 @@ def test_append_is_idempotent():
     assert len(buffer) == 4
 
 
-def test_what_sample_returns_belongs_to_the_caller():
-    buffer = Buffer.open(":memory:")
-    buffer.append(chunk(3))
-    before = drawn(buffer)
-    batch = buffer.sample(5, np.random.default_rng(0))
-    batch.obs["state"][:] = -1
-    batch.action[:] = batch.ordered[:] = -1
-    assert drawn(buffer) == before
-
-
-def test_equal_generators_draw_equal_batches_and_all_transitions_equally_often():
-    buffer = Buffer.open(":memory:")
-    buffer.append(chunk(4))
-    buffer.append(chunk(6, base=10, episode=1))
-    one, two = (buffer.sample(20_000, np.random.default_rng(3)) for _ in range(2))
-    np.testing.assert_array_equal(one.reward, two.reward)
-    _, counts = np.unique(one.reward, return_counts=True)
-    assert len(counts) == 10
-    assert abs(counts - 2000).max() < 200  # 4.7 standard deviations
-
-
-def test_views_select_chunks_and_grow():
-    buffer = Buffer.open(":memory:")
-    view = buffer.view("kind = 'demo'")
-    with pytest.raises(BadOption, match="empty"):
-        view.sample(1, np.random.default_rng(0))
-    demo = chunk(3, base=50, source="human", kind="demo")
-    buffer.append(chunk(3))
-    buffer.append(demo)
-    assert drawn(view) == transitions(demo)
-    more = chunk(2, base=70, source="human", kind="demo", episode=1)
-    buffer.append(more)
-    assert len(view) == view.stats()["transitions"] == 5
-    assert len(view.view("steps < 3 OR robot = 'x'")) == 2
-
-
-def test_success_is_that_of_the_whole_episode():
-    buffer = Buffer.open(":memory:")
-    good, bad = buffer.view("success"), buffer.view("NOT success")
-    buffer.append(chunk(3))
-    assert (len(good), len(bad)) == (0, 3)
-    buffer.append(chunk(2, base=3, sequence=1, success=np.array([False, True])))
-    assert (len(good), len(bad)) == (5, 0)
-    buffer.append(chunk(1, base=5, sequence=2))
-    buffer.append(chunk(4, episode=1))
-    assert (len(good), len(bad)) == (6, 4)
-
-
 @pytest.mark.parametrize(
     ("where", "count"),
     [
@@ -228,11 +179,6 @@ def test_a_condition_can_read_the_columns_and_nothing_else(where):
         buffer.view(where)
     buffer.append(chunk(3))
     assert len(buffer) == 3
-
-
-def test_a_view_cannot_be_written():
-    with pytest.raises(BadOption, match="buffer itself"):
-        Buffer.open(":memory:").view("success").append(chunk(3))
 
 
 @pytest.mark.parametrize(

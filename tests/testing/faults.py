@@ -1,4 +1,4 @@
-"""A sound arm behind one fault, and the proof that a suite sees it."""
+"""A sound arm behind one fault, and the proof that a suite sees a fault."""
 
 import pytest
 
@@ -25,9 +25,13 @@ class Faulty:
         self.robot.close()
 
 
+def is_caught(test, by=(AssertionError, pytest.fail.Exception)) -> None:
+    with pytest.raises(by):
+        test()
+
+
 def caught(fault, test, cell, by=(AssertionError, pytest.fail.Exception)) -> None:
     arm = fault(cell.robot)
     arm.connect()
-    with pytest.raises(by):
-        test(arm)
+    is_caught(lambda: test(arm), by)
     arm.close()
