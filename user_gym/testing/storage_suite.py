@@ -101,7 +101,7 @@ class StorageSuite:
 
     def test_what_sample_returns_belongs_to_the_caller(self, storage: Storage) -> None:
         """And what append was given, to its owner."""
-        given = steps(3)
+        given = steps(3, 5)
         storage.append(given)
         before = drawn(storage)
         batch = storage.sample(5, np.random.default_rng(0))
