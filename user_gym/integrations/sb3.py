@@ -57,8 +57,22 @@ class RobotVecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> Any:
-        """Begin all episodes; returns the observations alone. `reset_infos` has the infos."""
-        groups: dict[bytes, list[int]] = {}  # environments with equal options are reset together
+        """Begin all episodes; returns the observations alone. `reset_infos` has the infos.
+
+        Options that are refused are forgotten, as those that were used: the next reset starts without. Seeds stay.
+        """
+        try:
+            obs = self._reset_by_options()
+        finally:
+            self._reset_options()
+        self._begun = True
+        self._actions = None
+        self._reset_seeds()
+        return obs
+
+    def _reset_by_options(self) -> Any:
+        """Reset all; environments with equal options together."""
+        groups: dict[bytes, list[int]] = {}
         for i, options in enumerate(self._options):
             groups.setdefault(pickle.dumps(options) if options else b"", []).append(i)
         obs = None
@@ -71,10 +85,6 @@ class RobotVecEnv(VecEnv):
             obs, info = self.env.reset(seed=self._seeds, options=options or None)
             for i in rows:
                 self.reset_infos[i] = _row(info, i)
-        self._begun = True
-        self._actions = None
-        self._reset_seeds()
-        self._reset_options()
         return obs
 
     def step_async(self, actions: np.ndarray) -> None:
