@@ -48,6 +48,7 @@ def evaluate(
     successes = steps = 0
     for episode in range(episodes):
         obs, info = env.reset(seed=EVALUATION_SEED + episode)
+        policy.reset()
         over = False
         while not over:
             obs, _, terminated, truncated, info = env.step(policy.act(obs, deterministic=True).actions[0])

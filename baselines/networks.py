@@ -130,6 +130,11 @@ class GaussianPolicy:
         self._vector = vector.copy()
         self._split()
 
+    def reset(self, seed: int | None = None) -> None:
+        """As `core.Policy.reset`."""
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+
     def act(self, obs: Mapping[str, NDArray[Any]], deterministic: bool = False) -> ActionChunk:
         """As `core.Policy.act`; deterministic: tanh of the mean."""
         x = obs["state"]

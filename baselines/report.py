@@ -26,7 +26,11 @@ from user_gym.core import Acknowledgement, Batch, Chunk, Storage
 from user_gym.errors import WrongRun
 from user_gym.system import Counters
 
-_SCALARS = ("source", "episode", "sequence", "robot", "task", "kind", "wall_time", "clock", "clock_offset")
+_SCALARS = (
+    *("source", "episode", "sequence", "robot", "task", "kind"),
+    *("wall_time", "clock", "clock_offset", "env_id", "spec_hash"),
+)
+_COLUMNS = ("obs", "extra")  # by name
 
 
 def write_aside(path: Path, write: Callable[[Path], object]) -> None:
@@ -81,7 +85,7 @@ def write_chunks(path: Path, chunks: Sequence[Chunk]) -> None:
     for i, chunk in enumerate(chunks):
         for field in dataclasses.fields(chunk):
             value = getattr(chunk, field.name)
-            for name, column in value.items() if field.name == "obs" else [("", value)]:
+            for name, column in value.items() if field.name in _COLUMNS else [("", value)]:
                 arrays[f"{i}/{field.name}/{name}"] = np.asarray(column)
     with path.open("wb") as file:  # given a name, savez would append a suffix
         np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
@@ -93,9 +97,9 @@ def read_chunks(path: Path) -> list[Chunk]:
     with np.load(path, allow_pickle=False) as file:
         for key in file.files:
             i, field, name = key.split("/", 2)
-            row = rows.setdefault(int(i), {"obs": {}})
-            if field == "obs":
-                row["obs"][name] = file[key]
+            row = rows.setdefault(int(i), {name: {} for name in _COLUMNS})
+            if field in _COLUMNS:
+                row[field][name] = file[key]
             elif field in _SCALARS:
                 row[field] = file[key].item()
             else:

@@ -28,6 +28,10 @@ class Linear:
         self.spec_hash = f"linear {self.weights.shape}"
         self.rng = np.random.default_rng(0)
 
+    def reset(self, seed=None):
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+
     def act(self, obs, deterministic=False):
         action = obs["state"][:6] @ self.weights
         if not deterministic:

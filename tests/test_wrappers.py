@@ -186,7 +186,7 @@ def test_an_episode_is_recorded_as_it_was() -> None:
     assert np.array_equal(rows, np.stack([obs["state"] for obs in seen]))
     assert chunks[0].is_intervention.tolist() == [True, False]
     assert chunks[1].truncated.tolist() == [False, True]
-    assert chunks[0].policy_version.tolist() == [7, 7]
+    assert chunks[0].policy_version.tolist() == [-1, 7]  # the first step was the human's
     assert chunks[0].action[0, 0] == pytest.approx(0.5, abs=1e-6)
     assert np.allclose(np.concatenate([c.time for c in chunks]), [0.1, 0.2, 0.3, 0.4])
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
-from user_gym.core import Chunk, Obs, Reward, RobotState, Scene, Teleop
+from user_gym.core import Builder, Chunk, Obs, Reward, RobotState, Scene, Teleop
 from user_gym.errors import BadAction
 
 Step = tuple[Obs, float, bool, bool, dict[str, Any]]
@@ -94,31 +93,6 @@ class RewardFrom(gymnasium.Wrapper[Obs, np.ndarray, Obs, np.ndarray]):
             info["is_success"] = bool(signal.success)
             terminated = info["is_success"] or failed
         return obs, float(signal.value), terminated, truncated, info
-
-
-class Builder(Protocol):
-    """Makes chunks of steps; `user_gym.system.ChunkBuilder` is one."""
-
-    def start(self, obs: Mapping[str, NDArray[Any]], episode: int, time: float = 0.0) -> None:
-        """Begin an episode with its first observation."""
-        ...
-
-    def add(
-        self,
-        action: NDArray[Any],
-        reward: float,
-        terminated: bool,
-        truncated: bool,
-        info: Mapping[str, Any],
-        obs: Mapping[str, NDArray[Any]],
-        version: int,
-    ) -> Chunk | None:
-        """One step; a chunk when one is complete."""
-        ...
-
-    def flush(self) -> Chunk | None:
-        """The steps of a chunk that is not complete."""
-        ...
 
 
 class Record(gymnasium.Wrapper[Obs, np.ndarray, Obs, np.ndarray]):

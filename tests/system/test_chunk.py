@@ -99,10 +99,57 @@ def test_flush_gives_the_rest_once_and_nothing_after_the_end():
     assert builder.flush() is None
 
 
-def test_the_wall_time_is_that_of_the_chunks_first_step():
-    ticks = iter([100.0, 200.0])
-    one, two = collect(ChunkBuilder("a", "r", "t", wall_clock=lambda: next(ticks)), 20)
-    assert (one.wall_time, two.wall_time) == (100.0, 200.0)
+def test_the_wall_time_is_that_of_the_chunks_first_observation_and_the_offset_leads_there():
+    wall = iter(range(100, 200))
+    builder = ChunkBuilder("a", "r", "t", clock="robot 7", wall_clock=lambda: float(next(wall)))
+    builder.start(observation(0), 0, time=40.0)
+    add = builder.add
+    made = [add(np.zeros(1), 0, False, i == 13, {"time": 40.1 + 0.1 * i}, observation(i + 1), 0) for i in range(14)]
+    one, two = made[9], made[13]
+    assert (one.clock, one.wall_time, one.clock_offset) == ("robot 7", 100.0, 60.0)
+    assert (two.wall_time, two.clock_offset) == (110.0, pytest.approx(110 - 41.0))
+
+
+def test_a_rest_that_is_truncated_says_so_and_ends_the_episode():
+    builder = ChunkBuilder("a", "r", "t")
+    collect(builder, 13, end=False)
+    rest = builder.flush(truncated=True)
+    assert rest.truncated.tolist() == [False, False, True]
+    with pytest.raises(NotReset):
+        builder.add(np.zeros(1), 0, False, False, {}, observation(0), 0)
+    collect(builder, 10, end=False)
+    assert builder.flush(truncated=True) is None  # all its steps have left
+
+
+def test_no_policy_chose_what_a_human_did():
+    (made,) = collect(ChunkBuilder("a", "r", "t"), 4, info=lambda i: {"is_intervention": i in (1, 2)})
+    assert made.policy_version.tolist() == [0, -1, -1, 3]
+
+
+def test_further_columns_take_what_is_given_and_say_where_nothing_was():
+    absent = {"log_prob": np.float32("nan"), "latent": np.zeros(2, np.int16)}
+    builder = ChunkBuilder("a", "r", "t", max_seconds=100.0, extra=absent, env_id="E-v0", spec_hash="s")
+    builder.start(observation(0), 0)
+    given = [{"log_prob": 0.5}, {"latent": [1, 2]}, {"log_prob": 0.25}, None]
+    for i in range(100):
+        by_human = {"is_intervention": i == 2}
+        made = builder.add(np.zeros(1), 0, False, i == 99, by_human, observation(i + 1), 0, given[min(i, 3)])
+    check(made)
+    assert (made.env_id, made.spec_hash) == ("E-v0", "s")
+    assert made.extra["log_prob"].dtype == np.float32
+    assert made.extra["log_prob"][0] == 0.5
+    assert np.isnan(made.extra["log_prob"][1:]).all()  # the third was a human's
+    assert made.extra["latent"].tolist() == [[0, 0], [1, 2]] + [[0, 0]] * 98
+
+
+@pytest.mark.parametrize(
+    ("given", "says"), [({"prob": 0.5}, r"\['prob'\]; allowed: \['log_prob'\]"), ({"log_prob": [0.5]}, r"'log_prob' .*\(1,\)")]
+)
+def test_further_columns_that_were_not_announced_are_refused(given, says):
+    builder = ChunkBuilder("a", "r", "t", extra={"log_prob": np.float32("nan")})
+    builder.start(observation(0), 0)
+    with pytest.raises(BadChunk, match=says):
+        builder.add(np.zeros(1), 0, False, False, {}, observation(1), 0, given)
 
 
 def test_a_step_before_start_or_after_the_end_is_refused():
@@ -155,6 +202,7 @@ def test_options_outside_what_is_allowed_are_refused(options):
         ({"time": np.array([0.1, np.nan, 0.2])}, "time is not finite in row 1"),
         ({"terminated": np.array([True, False, False])}, "ends in row 0 of 3"),
         ({"reward_source": ("rule",)}, "reward_source has 1 rows"),
+        ({"extra": {"log_prob": np.zeros(2)}}, r"extra 'log_prob' has shape \(2,\); reward has 3 rows"),
         ({"kind": "film"}, "kind 'film'"),
         ({"sequence": -1}, "negative"),
         ({"reward": np.zeros(0, np.float32)}, "no steps"),

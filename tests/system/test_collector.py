@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy_training import Toy, ToyPolicy
 
-from user_gym.errors import BadOption
+from user_gym.errors import BadOption, Closed, RobotFault
 from user_gym.system import Broadcaster, Channel, ChunkBuilder, Collector, SamplesPerInsert
 
 
@@ -98,7 +98,7 @@ def test_an_intervention_drops_the_plan():
     it, channel = collector(Human(), Counting())
     it.run(threading.Event(), 10)
     (made,) = everything(channel)
-    assert made.policy_version.tolist() == [1] * 2 + [2] * 4 + [3] * 4
+    assert made.policy_version.tolist() == [1, -1] + [2] * 4 + [3] * 4
     assert made.is_intervention.tolist() == [False, True] + [False] * 8
 
 
@@ -140,6 +140,87 @@ def test_it_ends_when_stop_is_set_and_when_the_limiter_closes():
     thread.join(5)
     assert not thread.is_alive()
     assert it.env_steps == 10
+
+
+def failing(error, *, at, episodes, in_reset=False):
+    """A Toy that raises before step `at` of these episodes, or in their resets."""
+
+    class Failing(Toy):
+        begun = -1
+
+        def reset(self, *, seed=None, options=None):
+            self.begun += 1
+            if in_reset and self.begun in episodes:
+                raise error
+            return super().reset(seed=seed)
+
+        def step(self, action):
+            if not in_reset and self.n == at and self.begun in episodes:
+                raise error
+            return super().step(action)
+
+    return Failing()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("cable"), Closed("the environment is closed")])
+def test_an_error_of_the_environment_is_raised_and_loses_no_step(error):
+    it, channel = collector(failing(error, at=7, episodes={1}), max_seconds=0.5)
+    with pytest.raises(type(error), match=str(error)):
+        it.run(threading.Event(), 1000)
+    chunks = everything(channel)
+    assert [(c.episode, len(c)) for c in chunks] == [(0, 5), (0, 5), (1, 5), (1, 2)]
+    assert not chunks[-1].truncated.any()
+    assert it.env_steps == 17
+
+
+def test_an_error_is_raised_also_when_nobody_takes_the_steps_any_more():
+    it, channel = collector(failing(RuntimeError("cable"), at=7, episodes={0}))
+    channel.close()
+    with pytest.raises(RuntimeError, match="cable"):
+        it.run(threading.Event(), 1000)
+
+
+def test_a_robot_fault_truncates_the_episode_and_the_next_one_begins():
+    it, channel = collector(failing(RobotFault("reflex"), at=7, episodes={1, 2, 4, 5}))
+    it.run(threading.Event(), 60)
+    chunks = everything(channel)
+    assert [(c.episode, len(c)) for c in chunks] == [(0, 10), (1, 7), (2, 7), (3, 10), (4, 7), (5, 7), (6, 10), (7, 2)]
+    assert [bool(c.truncated[-1]) for c in chunks] == [True] * 7 + [False]
+    assert not any(c.terminated.any() or c.truncated[:-1].any() for c in chunks)
+    assert (it.faults, it.env_steps) == (4, 60)
+
+
+@pytest.mark.parametrize("in_reset", [False, True])
+def test_too_many_faults_in_a_row_are_raised_with_every_step_kept(in_reset):
+    env = failing(RobotFault("reflex"), at=7, episodes={1, 3, 4, 5, 6}, in_reset=in_reset)
+    it, channel = collector(env, max_faults=3)
+    with pytest.raises(RobotFault, match="reflex"):
+        it.run(threading.Event(), 1000)
+    assert it.faults == 4
+    assert sum(map(len, everything(channel))) == it.env_steps == 20 + (0 if in_reset else 4 * 7)
+
+
+def test_the_policy_is_told_of_each_episode_and_seeded_for_the_first():
+    def told(**options):
+        class Listening(ToyPolicy):
+            def reset(self, seed=None):
+                seeds.append(seed)
+
+        seeds = []
+        it, _ = collector(policy=Listening(), **options)
+        it.run(threading.Event(), it.env_steps + 25)
+        return seeds
+
+    seeds = told(seed=3)
+    assert seeds[0] is not None
+    assert seeds[1:] == [None, None]
+    assert told(seed=3) == seeds
+    assert len({told(seed=s, episodes=e)[0] for s in (3, 4) for e in (0, 1, 2)}) == 6
+
+
+def test_no_fault_at_all_is_no_number_of_faults():
+    with pytest.raises(BadOption, match="max_faults 0"):
+        collector(max_faults=0)
 
 
 def test_an_action_space_without_bounds_is_refused():

@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
+import gymnasium
 import numpy as np
 import pytest
 from toy_training import Toy, ToyAgent, chunk
 
-from user_gym.errors import BadOption
-from user_gym.system import Broadcaster, Buffer, Channel, Counters, Learner, Mixture, SamplesPerInsert, train
+from user_gym.errors import BadOption, RobotFault
+from user_gym.system import Broadcaster, Buffer, Channel, Counters, Learner, Mixture, SamplesPerInsert, spec_hash, train
 
 
 class Recording(Buffer):
@@ -82,7 +84,7 @@ def test_a_free_run_ends_with_the_collector():
     assert result.counters.updates < 300 or result.progress.ratio >= 1
 
 
-def test_a_failing_environment_is_raised_in_the_caller_and_every_chunk_is_kept():
+def test_a_failing_environment_is_raised_in_the_caller_and_every_step_is_kept():
     class Broken(Toy):
         def step(self, action):
             if self.n == 4 and self.x is not None and getattr(self, "episodes", 0) == 2:
@@ -96,7 +98,7 @@ def test_a_failing_environment_is_raised_in_the_caller_and_every_chunk_is_kept()
     storage = Buffer.open(":memory:")
     with pytest.raises(RuntimeError, match="cable"):
         run(env=Broken(), storage=storage)
-    assert len(storage) == 20
+    assert len(storage) == 24
     assert not collectors_alive()
 
 
@@ -185,6 +187,66 @@ def test_a_run_that_goes_on_without_its_experience_ends_too():
         assert len(storage) == 50
         assert result.counters.env_steps == 200
     assert run(steps=200, start=Counters(200, 20, 150, 150))[0].counters.updates == 150
+
+
+def test_a_run_that_goes_on_explores_with_other_noise():
+    kept = []
+    for start in (Counters(), Counters(), Counters(100, 10, 100, 100)):
+        kept.append(run(steps=start.env_steps + 100, start=start)[2])
+    noise = [np.concatenate([c.action for c in storage.seen[:1]]) for storage in kept]
+    np.testing.assert_array_equal(noise[0], noise[1])
+    steady = np.corrcoef(noise[0][:, 0], noise[2][:, 0])[0, 1]
+    assert abs(steady) < 0.9  # the toy's mean moves the action as a whole; equal noise would correlate by 1
+
+
+def test_faults_are_counted_and_the_run_goes_on():
+    class Faulty(Toy):
+        def step(self, action):
+            if self.n == 4 and self.x[0] > 0:
+                raise RobotFault("reflex")
+            return super().step(action)
+
+    result, _, storage = run(env=Faulty(), seed=1, max_faults=20)
+    assert result.counters.env_steps == len(storage) == 300
+    assert result.progress.faults == sum(c.truncated[-1] and len(c) == 4 for c in storage.seen) > 0
+
+
+def test_experience_says_where_it_comes_from():
+    class Knowing(ToyAgent):
+        def __init__(self):
+            super().__init__(horizon=3)
+            act = self.policy.act
+            self.policy.act = lambda obs: replace(act(obs), extra={"index": np.arange(3)})
+
+    env = gymnasium.wrappers.TimeLimit(Toy(), 10)
+    env.unwrapped.spec = gymnasium.envs.registration.EnvSpec("Toy-v0", entry_point=Toy)
+    _, _, storage = run(Knowing(), env, steps=20, random_steps=2, clock="robot", extra={"index": np.int64(-1)})
+    one, two = storage.seen
+    assert (one.env_id, one.clock) == ("Toy-v0", "robot")
+    assert one.spec_hash == spec_hash(Toy.observation_space, Toy.action_space)
+    assert one.extra["index"].tolist() == [-1, -1, 0, 1, 2, 0, 1, 2, 0, 1]
+    assert two.extra["index"].tolist() == [0, 1, 2] * 3 + [0]
+    batch = storage.sample(1000, np.random.default_rng(0))
+    kept = {(float(c.reward[i]), int(c.extra["index"][i])) for c in storage.seen for i in range(10)}
+    assert set(zip(batch.reward.tolist(), batch.extra["index"].tolist(), strict=True)) == kept
+    assert len(storage.view("env_id = 'Toy-v0'")) == 20
+
+
+def test_the_hash_of_spaces_sees_names_shapes_and_bounds_but_no_order():
+    box = gymnasium.spaces.Box
+    one = {"a": box(-1, 1, (2,)), "b": box(0, 255, (4, 4, 3), np.uint8)}
+    action = box(-1, 1, (6,))
+    spaces = [
+        one,
+        {"a": one["a"]},
+        {"c": one["a"], "b": one["b"]},
+        one | {"a": box(-1, 2, (2,))},
+        one | {"a": box(-1, 1, (1, 2))},
+    ]
+    hashes = [spec_hash(gymnasium.spaces.Dict(s), action) for s in spaces]
+    assert len({*hashes, spec_hash(gymnasium.spaces.Dict(one), one["a"])}) == 6
+    assert spec_hash(gymnasium.spaces.Dict(dict(reversed(one.items()))), action) == hashes[0]
+    assert spec_hash(gymnasium.spaces.Dict({"s": gymnasium.spaces.Dict(one)}), action) not in hashes
 
 
 def test_the_policy_that_acts_is_not_the_learners_own():

@@ -40,6 +40,10 @@ class ToyPolicy:
         self.version, self.mean, self.horizon = -1, np.zeros(1, np.float32), horizon
         self.rng = np.random.default_rng(7)
 
+    def reset(self, seed=None):
+        if seed is not None:
+            self.rng = np.random.default_rng(seed)
+
     def act(self, obs, deterministic=False):
         noise = 0 if deterministic else self.rng.normal(0, 0.1, (self.horizon, 1))
         return ActionChunk(np.clip(self.mean + noise, -1, 1).astype(np.float32), self.version)

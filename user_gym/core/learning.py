@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ class ActionChunk:
 
     actions: F32  # (h, action) in [-1, 1]
     version: int  # of the weights that made it
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # each (h, ...): for Chunk.extra, such as log_prob
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +38,10 @@ class Policy(Protocol):
     spec_hash: str  # names, shapes and dtypes of the weights it accepts
     version: int  # of the weights it acts with; -1 before the first load
 
+    def reset(self, seed: int | None = None) -> None:
+        """An episode begins: forget the last one. A seed restarts all the policy draws from; None: go on drawing."""
+        ...
+
     def act(self, obs: Mapping[str, NDArray[Any]], deterministic: bool = False) -> ActionChunk:
         """Actions for one observation (no batch axis)."""
         ...
@@ -48,7 +53,11 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Transitions drawn from a Storage. Truncated steps bootstrap from next_obs, terminated ones do not."""
+    """Transitions drawn from a Storage. Truncated steps bootstrap from next_obs, terminated ones do not.
+
+    Drawn with a horizon h > 1, each row is a transition and those that follow it: all columns but `obs` and `next_obs` have
+    a second axis (n, h, ...), and are 0 where not `valid`; `next_obs` is the observation after the last valid step.
+    """
 
     obs: Mapping[str, NDArray[Any]]  # each (n, ...)
     action: F32  # (n, action) executed, after clamp and override
@@ -59,6 +68,8 @@ class Batch:
     truncated: Bool  # (n,)
     policy_version: I64  # (n,)
     is_intervention: Bool  # (n,)
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # each (n, ...); see Chunk
+    valid: Bool | None = None  # (n, h) steps of the same episode, the first always; None where h is 1
 
 
 @runtime_checkable
@@ -104,16 +115,53 @@ class Chunk:
     terminated: Bool  # (T,)
     truncated: Bool  # (T,)
     success: Bool  # (T,)
-    policy_version: I64  # (T,) -1: no policy acted
+    policy_version: I64  # (T,) -1: no policy acted: a random step, or a human's
     is_intervention: Bool  # (T,)
     reward_source: Sequence[str]  # (T,)
     time: F64  # (T,) s, robot's clock, increasing within the chunk
-    wall_time: float  # s since the epoch, of the chunk's first step
+    wall_time: float  # s since the epoch, of the chunk's first observation
     clock: str = "sim"  # which clock `time` is on
-    clock_offset: float = 0.0  # s, estimate of wall - clock
+    clock_offset: float = 0.0  # s, wall - clock at the chunk's first observation, as seen by who collected it
+    env_id: str = ""  # as in gym.make; "" where unknown
+    spec_hash: str = ""  # of the observation and action spaces; "" where unknown
+    extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # each (T, ...): further columns, such as log_prob
 
     def __len__(self) -> int:
         return len(self.reward)
+
+
+class Builder(Protocol):
+    """Makes chunks of the steps of one episode after another; `user_gym.system.ChunkBuilder` is one."""
+
+    def start(self, obs: Mapping[str, NDArray[Any]], episode: int, time: float = 0.0) -> None:
+        """Begin an episode with its first observation, at `time` s on the robot's clock. Steps not yet emitted are dropped."""
+        ...
+
+    def add(
+        self,
+        action: NDArray[Any],
+        reward: float,
+        terminated: bool,
+        truncated: bool,
+        info: Mapping[str, Any],
+        obs: Mapping[str, NDArray[Any]],
+        version: int,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Chunk | None:
+        """One step: `obs` is what it led to. Returns a chunk when one is complete. Raises NotReset, BadChunk.
+
+        `action` is what env.step was given, `version` that of the weights that chose it, `extra` one row of Chunk.extra. Of
+        `info` these keys are read, all optional: "executed_action" (`action`), "intervene_action" (what a human ordered in
+        place of `action`), "is_success", "is_intervention", "reward_source" ("rule"), and "time" (s, robot's clock).
+        """
+        ...
+
+    def flush(self, truncated: bool = False) -> Chunk | None:
+        """Emit the steps collected so far, as when collection stops inside an episode; None if there are none.
+
+        With `truncated` the episode is over, and its last step says so, if it has not left yet.
+        """
+        ...
 
 
 class Acknowledgement(NamedTuple):

@@ -10,6 +10,7 @@ from user_gym.system.collector import Collector
 from user_gym.system.learner import Learner, Sampler
 from user_gym.system.mixture import Mixture
 from user_gym.system.ratelimit import LimiterState, SamplesPerInsert
+from user_gym.system.spaces import spec_hash
 from user_gym.system.train import Counters, Progress, TrainResult, train
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "SamplesPerInsert",
     "TrainResult",
     "check",
+    "spec_hash",
     "train",
 ]

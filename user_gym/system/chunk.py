@@ -14,6 +14,7 @@ from user_gym.errors import BadChunk, BadOption, NotReset
 
 _FIRST_ROWS = 64
 _KINDS = ("policy", "demo")
+_NOBODY = -1  # policy version of a step that no policy chose
 _ACTIONS = ("action", "ordered")
 _STEP_COLUMNS = {
     "reward": np.float32,
@@ -39,8 +40,12 @@ class ChunkBuilder:
         kind: "policy" or "demo".
         max_seconds: longest robot time in one chunk, s.
         period: s of robot time per step, used where info has no "time".
-        clock: which clock info["time"] is on.
+        clock: which clock info["time"] is on, such as "sim".
         wall_clock: s since the epoch.
+        env_id: as in gym.make.
+        spec_hash: of the environment's spaces; `system.spec_hash` makes it.
+        extra: further columns of a step: name -> the row (an array or numpy scalar) of steps for which none is given, and of
+            a human's, such as {"log_prob": np.float32("nan")}.
     """
 
     def __init__(
@@ -49,10 +54,14 @@ class ChunkBuilder:
         robot: str,
         task: str,
         kind: str = "policy",
+        *,
         max_seconds: float = 1.0,
         period: float = 0.1,
         clock: str = "sim",
         wall_clock: Callable[[], float] = _time.time,
+        env_id: str = "",
+        spec_hash: str = "",
+        extra: Mapping[str, Any] | None = None,
     ) -> None:
         if kind not in _KINDS:
             raise BadOption("kind", kind, " or ".join(_KINDS))
@@ -62,16 +71,20 @@ class ChunkBuilder:
             raise BadOption("period", period, "s > 0")
         self._source, self._robot, self._task, self._kind, self._clock = source, robot, task, kind, clock
         self._max_seconds, self._period, self._wall_clock = max_seconds, period, wall_clock
+        self._env_id, self._spec_hash = env_id, spec_hash
+        self._absent = {name: np.asarray(row) for name, row in (extra or {}).items()}
+        self._extra: dict[str, NDArray[Any]] = {}
         self._columns: dict[str, NDArray[Any]] = {}
         self._obs: dict[str, NDArray[Any]] = {}
         self._sources: list[str] = []
         self._running = False
 
     def start(self, obs: Mapping[str, NDArray[Any]], episode: int, time: float = 0.0) -> None:
-        """Begin an episode with its first observation, at `time` s on the robot's clock. Steps not yet emitted are dropped."""
+        """As `core.Builder.start`."""
         self._episode, self._sequence, self._rows = episode, 0, 0
         self._sources = []
         self._now = self._chunk_began = time
+        self._wall = self._chunk_wall = self._wall_clock()
         columns: dict[str, NDArray[Any]] = {}
         for name, value in obs.items():
             value = np.asarray(value)
@@ -91,22 +104,17 @@ class ChunkBuilder:
         info: Mapping[str, Any],
         obs: Mapping[str, NDArray[Any]],
         version: int,
+        extra: Mapping[str, Any] | None = None,
     ) -> Chunk | None:
-        """One step: `obs` is what it led to. Returns a chunk when one is complete. Raises NotReset, BadChunk.
-
-        `action` is what env.step was given. Of `info` these keys are read, all optional: "executed_action" (`action`),
-        "intervene_action" (what a human ordered in place of `action`), "is_success", "is_intervention", "reward_source"
-        ("rule"), and "time" (s, robot's clock).
-        """
+        """As `core.Builder.add`."""
         if not self._running:
             raise NotReset("ChunkBuilder.add before start; call start with the observation of env.reset")
         executed = np.asarray(info.get("executed_action", action), np.float32)
         ordered = np.asarray(info.get("intervene_action", action), np.float32)
-        if self._rows == 0:
-            self._wall = self._wall_clock()
+        by_human = bool(info.get("is_intervention", False))
         self._make_room(executed, ordered)
         row, before = self._rows, self._now
-        self._now = float(info.get("time", before + self._period))
+        now = float(info.get("time", before + self._period))
         columns = self._columns
         columns["action"][row] = executed
         columns["ordered"][row] = ordered
@@ -114,23 +122,30 @@ class ChunkBuilder:
         columns["terminated"][row] = terminated
         columns["truncated"][row] = truncated
         columns["success"][row] = bool(info.get("is_success", False))
-        columns["is_intervention"][row] = bool(info.get("is_intervention", False))
-        columns["policy_version"][row] = version
-        columns["time"][row] = self._now
+        columns["is_intervention"][row] = by_human
+        columns["policy_version"][row] = _NOBODY if by_human else version
+        columns["time"][row] = now
+        self._write_extra(row, {} if by_human or extra is None else extra)
         self._write_obs(row + 1, obs)
+        self._now, self._wall = now, self._wall_clock()
         self._sources.append(str(info.get("reward_source", "rule")))
         self._rows += 1
         # One more step as long as the last would leave the chunk's span; the slack absorbs rounding of summed periods.
-        full = self._now - self._chunk_began + (self._now - before) > self._max_seconds * (1 + 1e-9)
+        full = now - self._chunk_began + (now - before) > self._max_seconds * (1 + 1e-9)
         if not (terminated or truncated or full):
             return None
         chunk = self._emit()
         self._running = not (terminated or truncated)
         return chunk
 
-    def flush(self) -> Chunk | None:
-        """Emit the steps collected so far, as when collection stops inside an episode; None if there are none."""
-        return self._emit() if self._running and self._rows else None
+    def flush(self, truncated: bool = False) -> Chunk | None:
+        """As `core.Builder.flush`."""
+        rest = None
+        if self._running and self._rows:
+            self._columns["truncated"][self._rows - 1] |= truncated
+            rest = self._emit()
+        self._running = self._running and not truncated
+        return rest
 
     def _make_room(self, action: NDArray[Any], ordered: NDArray[Any]) -> None:
         if ordered.shape != action.shape:
@@ -140,12 +155,23 @@ class ChunkBuilder:
                 raise BadChunk(f"action has shape {action.shape}; allowed: (action,), the same for all steps of a chunk")
             self._columns = {name: np.empty(_FIRST_ROWS, dtype) for name, dtype in _STEP_COLUMNS.items()}
             self._columns |= {name: np.empty((_FIRST_ROWS, *action.shape), np.float32) for name in _ACTIONS}
+            self._extra = {name: np.empty((_FIRST_ROWS, *row.shape), row.dtype) for name, row in self._absent.items()}
         room = len(self._columns["reward"])
         if self._rows == room:
             self._columns = {name: _longer(column, 2 * room) for name, column in self._columns.items()}
+            self._extra = {name: _longer(column, 2 * room) for name, column in self._extra.items()}
         for name, column in self._obs.items():
             if self._rows + 1 == len(column):
                 self._obs[name] = _longer(column, 2 * self._rows + 1)
+
+    def _write_extra(self, row: int, extra: Mapping[str, Any]) -> None:
+        if not extra.keys() <= self._extra.keys():
+            raise BadChunk(f"extra has {sorted(extra)}; allowed: {sorted(self._extra)}, as given to the ChunkBuilder")
+        for name, column in self._extra.items():
+            value = np.asarray(extra.get(name, self._absent[name]))
+            if value.shape != column.shape[1:]:
+                raise BadChunk(f"extra {name!r} has shape {value.shape}; allowed: {column.shape[1:]}")
+            column[row] = value
 
     def _write_obs(self, row: int, obs: Mapping[str, NDArray[Any]]) -> None:
         if obs.keys() != self._obs.keys():
@@ -178,14 +204,18 @@ class ChunkBuilder:
             is_intervention=own["is_intervention"],
             reward_source=tuple(self._sources),
             time=own["time"],
-            wall_time=self._wall,
+            wall_time=self._chunk_wall,
             clock=self._clock,
+            clock_offset=self._chunk_wall - self._chunk_began,
+            env_id=self._env_id,
+            spec_hash=self._spec_hash,
+            extra={name: column[:n].copy() for name, column in self._extra.items()},
         )
         for column in self._obs.values():
             column[0] = column[n]
         self._sources, self._rows = [], 0
         self._sequence += 1
-        self._chunk_began = self._now
+        self._chunk_began, self._chunk_wall = self._now, self._wall
         return chunk
 
 
@@ -221,6 +251,9 @@ def check(chunk: Chunk) -> None:
     for name in (*_ACTIONS, *_STEP_COLUMNS, "reward_source"):
         if len(getattr(chunk, name)) != steps:
             raise BadChunk(f"{where}: {name} has {len(getattr(chunk, name))} rows; reward has {steps}")
+    for name, column in chunk.extra.items():
+        if np.shape(column)[:1] != (steps,):
+            raise BadChunk(f"{where}: extra {name!r} has shape {np.shape(column)}; reward has {steps} rows")
     if chunk.ordered.shape != chunk.action.shape:
         raise BadChunk(f"{where}: ordered has shape {chunk.ordered.shape}; action has {chunk.action.shape}")
     for name in (*_ACTIONS, "reward", "time"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -9,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import Chunk, Policy
-from user_gym.errors import BadOption, Closed
+from user_gym.core import Builder, Chunk, Policy
+from user_gym.errors import BadOption, Closed, RobotFault
 from user_gym.system.broadcast import Broadcaster
 from user_gym.system.channel import Channel
-from user_gym.system.chunk import ChunkBuilder
 from user_gym.system.ratelimit import SamplesPerInsert
 
 if TYPE_CHECKING:
     import gymnasium
 
+_Planned = tuple[NDArray[Any], Mapping[str, Any]]  # an action, and its row of Chunk.extra
 _RANDOM = -1  # policy version of a step that no policy chose
 
 
@@ -26,6 +27,7 @@ class Collector:
     """One environment, one policy, one thread.
 
     After each chunk it waits for the limiter, so a block of collection is one chunk. Weights are swapped between two steps.
+    Whatever ends an episode, the steps taken so far are handed over. A RobotFault truncates the episode and begins the next.
 
     Args:
         env: a single environment; an observation that is no dict is kept under "obs".
@@ -34,14 +36,16 @@ class Collector:
         limiter: is told of every step handed over.
         broadcaster: where newer weights come from.
         builder: makes the chunks.
-        seed: of the environment and of random steps.
+        seed: of the environment, of random steps and of the policy.
         random_steps: the first steps of a run take uniform actions.
         env_steps: steps taken before, as on resume.
-        episodes: episodes begun before.
+        episodes: episodes begun before; with `seed` they say what is drawn, so that a resumed run repeats nothing.
+        max_faults: this many episodes in a row that a RobotFault ended, and the last fault is raised.
 
     Attributes:
         env_steps: steps taken, earlier ones included.
         episodes: episodes begun.
+        faults: RobotFaults seen by this object.
     """
 
     def __init__(
@@ -52,35 +56,45 @@ class Collector:
         *,
         limiter: SamplesPerInsert,
         broadcaster: Broadcaster,
-        builder: ChunkBuilder,
+        builder: Builder,
         seed: int = 0,
         random_steps: int = 0,
         env_steps: int = 0,
         episodes: int = 0,
+        max_faults: int = 3,
     ) -> None:
         low, high = getattr(env.action_space, "low", None), getattr(env.action_space, "high", None)
         if low is None or high is None or not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise BadOption("action space", env.action_space, "a Box with finite bounds")
+        if max_faults < 1:
+            raise BadOption("max_faults", max_faults, "1 or more")
         self._env, self._policy, self._builder = env, policy, builder
         self._channel, self._limiter, self._broadcaster = channel, limiter, broadcaster
         self._low, self._high = low, high
         self._next_seed: int | None = seed + episodes
         self._random_steps = random_steps
         self._rng = np.random.default_rng([seed, episodes])
-        self._plan: NDArray[Any] = np.empty((0, *low.shape), np.float32)
+        self._policy_seed: int | None = int(np.random.SeedSequence([seed, episodes, 1]).generate_state(1)[0])
+        self._max_faults = max_faults
+        self._plan: deque[_Planned] = deque()
+        self._refused = False  # limiter or channel are closed
         self._version = _RANDOM  # until the policy acts for the first time
-        self.env_steps, self.episodes = env_steps, episodes
+        self.env_steps, self.episodes, self.faults = env_steps, episodes, 0
 
     def run(self, stop: Event, max_steps: int) -> None:
-        """Collect until `env_steps` is `max_steps`, `stop` is set, or limiter or channel are closed.
-
-        Steps of an unfinished episode are handed over as well.
-        """
-        try:
-            while self.env_steps < max_steps and not stop.is_set():
+        """Collect until `env_steps` is `max_steps`, `stop` is set, or limiter or channel are closed."""
+        in_a_row = 0
+        while self._goes_on(stop, max_steps):
+            try:
                 self._episode(stop, max_steps)
-        except Closed:
-            return
+                in_a_row = 0
+            except RobotFault:
+                self.faults, in_a_row = self.faults + 1, in_a_row + 1
+                if in_a_row == self._max_faults:
+                    raise
+
+    def _goes_on(self, stop: Event, max_steps: int) -> bool:
+        return self.env_steps < max_steps and not stop.is_set() and not self._refused
 
     def _episode(self, stop: Event, max_steps: int) -> None:
         first, info = self._env.reset(seed=self._next_seed)
@@ -88,38 +102,52 @@ class Collector:
         obs = _as_dict(first)
         self._builder.start(obs, self.episodes, float(info.get("time", 0.0)))
         self.episodes += 1
-        self._plan = self._plan[:0]
-        over = False
-        while not over and self.env_steps < max_steps and not stop.is_set():
-            action = self._next_action(obs)
-            after, reward, terminated, truncated, info = self._env.step(action)
-            obs, over = _as_dict(after), bool(terminated or truncated)
-            self.env_steps += 1
-            if info.get("is_intervention", False):
-                self._plan = self._plan[:0]  # it was made for another course of events
-            chunk = self._builder.add(action, float(reward), bool(terminated), bool(truncated), info, obs, self._version)
-            if chunk is not None:
-                self._hand_over(chunk)
-        rest = self._builder.flush()
-        if rest is not None:
-            self._hand_over(rest)
+        self._policy.reset(self._policy_seed)
+        self._policy_seed = None
+        self._plan.clear()
+        try:
+            over = False
+            while not over and self._goes_on(stop, max_steps):
+                obs, over = self._step(obs)
+        except RobotFault:
+            self._hand_over(self._builder.flush(truncated=True))
+            raise
+        finally:
+            self._hand_over(self._builder.flush())
 
-    def _next_action(self, obs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    def _step(self, obs: dict[str, NDArray[Any]]) -> tuple[dict[str, NDArray[Any]], bool]:
+        action, extra = self._next_action(obs)
+        after, reward, terminated, truncated, info = self._env.step(action)
+        obs = _as_dict(after)
+        if info.get("is_intervention", False):
+            self._plan.clear()  # it was made for another course of events
+        chunk = self._builder.add(action, float(reward), bool(terminated), bool(truncated), info, obs, self._version, extra)
+        self.env_steps += 1
+        self._hand_over(chunk)
+        return obs, bool(terminated or truncated)
+
+    def _next_action(self, obs: Mapping[str, NDArray[Any]]) -> _Planned:
         weights = self._broadcaster.newest(self._policy.version)
         if weights is not None:
             self._policy.load(weights)
         if self.env_steps < self._random_steps:
-            return self._rng.uniform(self._low, self._high).astype(np.float32)
-        if not len(self._plan):
-            chunk = self._policy.act(obs)
-            self._plan, self._version = chunk.actions, chunk.version
-        action, self._plan = self._plan[0], self._plan[1:]
-        return action
+            return self._rng.uniform(self._low, self._high).astype(np.float32), {}
+        if not self._plan:
+            made = self._policy.act(obs)
+            rows = ({name: column[i] for name, column in made.extra.items()} for i in range(len(made.actions)))
+            self._plan.extend(zip(made.actions, rows, strict=True))
+            self._version = made.version
+        return self._plan.popleft()
 
-    def _hand_over(self, chunk: Chunk) -> None:
-        # In this order: once the limiter knows of a step, whoever asks the channel finds it there.
-        self._channel.put(chunk)
-        self._limiter.insert(len(chunk))
+    def _hand_over(self, chunk: Chunk | None) -> None:
+        if chunk is None or self._refused:
+            return
+        try:
+            # In this order: once the limiter knows of a step, whoever asks the channel finds it there.
+            self._channel.put(chunk)
+            self._limiter.insert(len(chunk))
+        except Closed:  # not raised: it would hide what made the episode end
+            self._refused = True
 
 
 def _as_dict(obs: Any) -> dict[str, NDArray[Any]]:

@@ -30,12 +30,13 @@ class Columns:
         self._rows = 0
         self._obs: dict[str, NDArray[Any]] = {}
         self._step: dict[str, NDArray[Any]] = {}
+        self._extra: dict[str, NDArray[Any]] = {}
         self.end = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays, filled or not."""
-        return sum(column.nbytes for column in (*self._obs.values(), *self._step.values()))
+        return sum(column.nbytes for column in (*self._obs.values(), *self._step.values(), *self._extra.values()))
 
     def check(self, chunk: Chunk) -> None:
         """Raise BadChunk unless the chunk's columns are like those of the first chunk."""
@@ -45,7 +46,10 @@ class Columns:
             return
         if chunk.obs.keys() != self._obs.keys():
             raise BadChunk(f"observation has columns {sorted(chunk.obs)}; the first chunk had {sorted(self._obs)}")
+        if chunk.extra.keys() != self._extra.keys():
+            raise BadChunk(f"extra has columns {sorted(chunk.extra)}; the first chunk had {sorted(self._extra)}")
         pairs = [(f"observation {name!r}", chunk.obs[name], column) for name, column in self._obs.items()]
+        pairs += [(f"extra {name!r}", chunk.extra[name], column) for name, column in self._extra.items()]
         # `ordered` has the shape of `action`: the chunk's own check said so.
         for name, given, column in (*pairs, ("action", chunk.action, self._step["action"])):
             if given.shape[1:] != column.shape[1:] or given.dtype != column.dtype:
@@ -69,6 +73,8 @@ class Columns:
             column[rows] = chunk.obs[name]
         for name, column in self._step.items():
             column[rows[:-1]] = getattr(chunk, name)
+        for name, column in self._extra.items():
+            column[rows[:-1]] = chunk.extra[name]
 
     def advance(self, end: int) -> None:
         """Accept what was written before position `end`."""
@@ -91,11 +97,12 @@ class Columns:
             truncated=step["truncated"].take(rows),
             policy_version=step["policy_version"].take(rows),
             is_intervention=step["is_intervention"].take(rows),
+            extra={name: column.take(rows, axis=0) for name, column in self._extra.items()},
         )
 
     def clear(self) -> None:
         """Let go of the arrays."""
-        self._obs, self._step, self._rows, self.end = {}, {}, 0, 0
+        self._obs, self._step, self._extra, self._rows, self.end = {}, {}, {}, 0, 0
 
     def _reserve(self, chunk: Chunk, end: int) -> None:
         # A ring that wraps has its final size, so growing never has to unroll it.
@@ -105,7 +112,9 @@ class Columns:
         rows = rows if self._capacity is None else min(rows, self._capacity)
         obs = {name: (self._obs.get(name), column) for name, column in chunk.obs.items()}
         step = {name: (self._step.get(name), getattr(chunk, name)) for name in _STEP}
+        extra = {name: (self._extra.get(name), column) for name, column in chunk.extra.items()}
         self._obs = {name: _grown(old, like, rows) for name, (old, like) in obs.items()}
+        self._extra = {name: _grown(old, like, rows) for name, (old, like) in extra.items()}
         self._step = {name: _grown(old, like, rows) for name, (old, like) in step.items()}
         self._rows = rows
 

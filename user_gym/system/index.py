@@ -19,6 +19,8 @@ _COLUMNS = {
     "robot": "TEXT",
     "task": "TEXT",
     "kind": "TEXT",
+    "env_id": "TEXT",
+    "spec_hash": "TEXT",
     "steps": "INTEGER",
     "success": "INTEGER",  # of the whole episode as known so far; all other columns are of the chunk alone
     "policy_version_min": "INTEGER",
@@ -74,7 +76,8 @@ class ChunkIndex:
             "SELECT 1 FROM chunks WHERE source = ? AND episode = ? AND success LIMIT 1", of_episode
         ).fetchone()
         values = (
-            *(chunk.source, chunk.episode, chunk.sequence, chunk.robot, chunk.task, chunk.kind, len(chunk)),
+            *(chunk.source, chunk.episode, chunk.sequence, chunk.robot, chunk.task, chunk.kind, chunk.env_id),
+            *(chunk.spec_hash, len(chunk)),
             here or before is not None,
             *(int(chunk.policy_version.min()), int(chunk.policy_version.max()), int(chunk.is_intervention.sum())),
             *(float(chunk.reward.sum()), first, first_row),

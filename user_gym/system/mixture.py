@@ -57,4 +57,5 @@ def _joined(batches: Sequence[Batch]) -> Batch:
         truncated=column("truncated"),
         policy_version=column("policy_version"),
         is_intervention=column("is_intervention"),
+        extra=columns("extra"),
     )

@@ -22,6 +22,7 @@ from user_gym.system.chunk import ChunkBuilder
 from user_gym.system.collector import Collector
 from user_gym.system.learner import Learner, Sampler
 from user_gym.system.ratelimit import LimiterState, SamplesPerInsert
+from user_gym.system.spaces import spec_hash
 
 if TYPE_CHECKING:
     import gymnasium
@@ -53,6 +54,7 @@ class Progress:
     ratio: float  # updates per step reached; nan during warm-up
     collector_waited: float  # s, for room and for the learner
     learner_waited: float  # s, for steps
+    faults: int  # RobotFaults in this call; each ended an episode
     metrics: Mapping[str, float] = field(default_factory=dict)  # of the last update
 
 
@@ -85,6 +87,9 @@ def train(
     robot: str = "",
     task: str = "",
     kind: str = "policy",
+    clock: str = "sim",
+    extra: Mapping[str, Any] | None = None,
+    max_faults: int = 3,
     seed: int = 0,
     start: Counters = Counters(),
     stop: threading.Event | None = None,
@@ -117,7 +122,10 @@ def train(
         robot: written into each chunk.
         task: written into each chunk.
         kind: "policy" or "demo", written into each chunk.
-        seed: of environment, random steps and sampling.
+        clock: which clock info["time"] is on, written into each chunk.
+        extra: further columns of each step, filled from `ActionChunk.extra`; see `ChunkBuilder`.
+        max_faults: this many episodes in a row that a RobotFault ended, and it is raised.
+        seed: of environment, policy, random steps and sampling.
         start: counters of an earlier run to go on from.
         stop: set it from anywhere to end; `train` sets it too when it ends early.
         on_progress: called in the caller's thread about every `progress_every` steps.
@@ -137,11 +145,15 @@ def train(
     limiter.restore(LimiterState(start.env_steps, start.updates))
     channel: Channel[Chunk] = Channel(_QUEUED_CHUNKS)
     broadcaster = Broadcaster(start.version)
-    builder = ChunkBuilder(source, robot, task, kind, max_seconds, period)
+    builder = ChunkBuilder(
+        source, robot, task, kind, max_seconds=max_seconds, period=period, clock=clock, extra=extra,
+        env_id=env.spec.id if env.spec is not None else "", spec_hash=spec_hash(env.observation_space, env.action_space),
+    )  # fmt: skip
     policy = copy.deepcopy(agent.policy)
     collector = Collector(
         env, policy, channel, limiter=limiter, broadcaster=broadcaster, builder=builder, seed=seed,
         random_steps=random_steps, env_steps=start.env_steps, episodes=start.episodes,
+        max_faults=max_faults,
     )  # fmt: skip
     learner = Learner(
         agent, storage, channel, limiter=limiter, broadcaster=broadcaster, sampler=sampler, batch_size=batch_size,
@@ -160,6 +172,7 @@ def train(
             ratio=limiter.reached,
             collector_waited=insert_waited + channel.stats().put_waited,
             learner_waited=sample_waited,
+            faults=collector.faults,
             metrics=learner.metrics,
         )
 
