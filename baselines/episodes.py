@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
 
 from baselines.config import Config
 from user_gym.core import Policy, Storage
+from user_gym.errors import BadOption, UnknownName, UserGymError
 from user_gym.system import ChunkBuilder
 from user_gym.tasks.expert import PegInsertExpert
 
 EVALUATION_SEED = 1_000_000  # of the first evaluation episode, then one up each; the same for all runs
-DEMO_SEED = 2_000_000
+DEMO_SEED = 2_000_000  # of a run's first demonstration, plus the run's own seed
+# Which tasks can be demonstrated, by name: (task, noise, seed) -> a hand with `reset()` and `action(state)`.
+EXPERTS: Mapping[str, Callable[[Any, float, int], Any]] = {"PegInsert": PegInsertExpert}
+_PATIENCE = 20  # episodes in a row without success before the expert gives up
 
 
 def make(config: Config, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-    """The environment that a configuration names."""
-    options = {"robot": config.robot, "obs": config.obs, "control": config.control, "hole_offset": config.hole_offset}
-    return gymnasium.make(config.env_id, render_mode=render_mode, **options)
+    """The environment that a configuration names.
+
+    Raises:
+        UnknownName: no such id.
+        BadOption: an option that this environment does not take, or demonstrations of a task that has no expert.
+    """
+    if config.env_id not in gymnasium.registry:
+        raise UnknownName("env_id", config.env_id, [name for name in gymnasium.registry if name.startswith("User/")])
+    options: dict[str, Any] = {"robot": config.robot, "obs": config.obs, "control": config.control}
+    if config.hole_offset is not None:  # an option of the task, which refuses it by name where it has no hole
+        options["hole_offset"] = config.hole_offset
+    try:
+        env = gymnasium.make(config.env_id, render_mode=render_mode, **options)
+    except TypeError as error:  # a constructor without these options
+        raise BadOption("env_id", config.env_id, "an environment of user_gym: a robot and a task") from error
+    name = getattr(getattr(env.unwrapped, "task", None), "name", None)
+    if config.demos and name not in EXPERTS:
+        env.close()
+        known = ", ".join(sorted(EXPERTS))
+        raise BadOption("env_id", config.env_id, f"with demonstrations, a task that has an expert: {known}", "use --demos 0")
+    return env
 
 
 def demonstrate(env: gymnasium.Env[Any, Any], storage: Storage, config: Config) -> None:
-    """Store `config.demos` successful episodes of the scripted expert."""
-    expert = PegInsertExpert(env.unwrapped.task, config.demo_noise, config.seed)  # pyright: ignore[reportAttributeAccessIssue]
-    builder = ChunkBuilder("expert", config.robot, config.env_id, kind="demo", max_seconds=1e6)
-    kept = episode = 0
+    """Store `config.demos` successful episodes of the scripted expert. Raises UserGymError if it keeps failing."""
+    if not config.demos:
+        return
+    task = env.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
+    expert = EXPERTS[task.name](task, config.demo_noise, config.seed)
+    builder = ChunkBuilder("expert", config.robot, task.name, kind="demo", max_seconds=1e6)
+    kept = episode = failed = 0
     while kept < config.demos:
         obs, _ = env.reset(seed=DEMO_SEED + config.seed if episode == 0 else None)
         expert.reset()
@@ -36,9 +62,14 @@ def demonstrate(env: gymnasium.Env[Any, Any], storage: Storage, config: Config) 
             obs, reward, terminated, truncated, info = env.step(action)
             chunk = builder.add(action, float(reward), terminated, truncated, info, obs, -1)
         episode += 1
+        failed += 1
         if chunk.success.any():
             storage.append(chunk)
-            kept += 1
+            kept, failed = kept + 1, 0
+        elif failed == _PATIENCE:
+            raise UserGymError(
+                f"the expert of {task.name} failed {failed} times in a row with demo_noise {config.demo_noise}: use less noise"
+            )
 
 
 def evaluate(

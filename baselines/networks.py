@@ -6,8 +6,9 @@ tensor, and acting in numpy are what makes it fast.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -60,6 +61,18 @@ class Ensemble:
             if layer + 2 < len(parts):
                 x = functional.relu(functional.layer_norm(x, x.shape[-1:]) if self.normalise else x)
         return x
+
+
+def spec_hash(nets: Mapping[str, Ensemble], encoder: Encoder | None) -> str:
+    """SHA-256 over name, shape and dtype of every parameter: equal where weights of one fit the other."""
+    layers: Iterable[tuple[str, Sequence[int], str]] = (
+        (f"{name}.{i}", shape, "float32") for name, net in nets.items() for i, shape in enumerate(net.shapes)
+    )
+    seen = (
+        (f"encoder.{name}", value.shape, str(value.dtype)) for name, value in (encoder.state_dict() if encoder else {}).items()
+    )
+    lines = [f"{name} {tuple(shape)} {dtype.removeprefix('torch.')}" for name, shape, dtype in (*layers, *seen)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class Encoder(nn.Module):
@@ -126,7 +139,7 @@ class GaussianPolicy:
         self.version: int = -1
         self.net, self.encoder = net, encoder
         self.rng = np.random.default_rng(seed)
-        self.spec_hash: str = f"gaussian {net.shapes} {encoder}"
+        self.spec_hash: str = spec_hash({"actor": net}, encoder)
         self._vector = vector.copy()
         self._split()
 

@@ -32,16 +32,19 @@ try:
     from torch import Tensor
 
     from baselines.episodes import demonstrate, evaluate, make
-    from baselines.networks import Encoder, Ensemble, GaussianPolicy, shifted, squashed
-    from baselines.report import Clock, Kept, Live, Run, draw_curve, write_film, write_json
+    from baselines.networks import Encoder, Ensemble, GaussianPolicy, shifted, spec_hash, squashed
+    from baselines.report import Clock, Live, draw_curve, write_film
+    from baselines.run_folder import Kept, Run, write_json
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
-GLANCE = 20  # episodes of an evaluation during training
+GLANCE, FILMED = 20, 3  # episodes of an evaluation during training, and of the film
 
 
 def critic_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discount: float) -> Tensor:
     """What Q should be (batch,). Only a terminated step has no future; a truncated one has, it was merely not watched."""
+    # Of the future the reward alone counts, not the entropy of acting in it (RLPD's backup_entropy=False): with a reward of one
+    # at the very end, values are the discounted chance of success, and a bonus for being undecided would drown it.
     return reward + discount * torch.where(terminated, 0.0, next_value)
 
 
@@ -74,6 +77,7 @@ class Rlpd:
         self._critic_optimiser = torch.optim.Adam([self.critic, *seen], config.learning_rate, fused=True)
         self._actor_optimiser = torch.optim.Adam([self.actor, self.log_alpha], config.learning_rate, fused=True)
         self.policy: Policy = GaussianPolicy(self._actor, self.actor.detach().numpy(), copy.deepcopy(self.encoder), config.seed)
+        self._spec = spec_hash({"actor": self._actor, "critic": self._critic}, self.encoder)
         self.updates = 0
         self._metrics: dict[str, float] = {}
 
@@ -158,7 +162,7 @@ class Rlpd:
                 "optimisers": [self._critic_optimiser.state_dict(), self._actor_optimiser.state_dict()],
                 "random": self._generator.get_state(),
                 "updates": self.updates,
-                "spec": self.policy.spec_hash,
+                "spec": self._spec,
             },
             path,
         )
@@ -166,8 +170,8 @@ class Rlpd:
     def restore(self, path: Path) -> None:
         """Go on from what `save` wrote. Raises WrongRun."""
         kept = torch.load(path, weights_only=True)
-        if kept["spec"] != self.policy.spec_hash:
-            raise WrongRun(f"{path} holds networks of another shape: {kept['spec']}; this run has {self.policy.spec_hash}")
+        if kept["spec"] != self._spec:
+            raise WrongRun(f"{path} holds networks of another shape than this run has; choose another --run-dir")
         with torch.no_grad():
             for name in ("actor", "critic", "target", "log_alpha"):
                 getattr(self, name).copy_(kept[name])
@@ -188,12 +192,12 @@ def frozen(agent: Rlpd) -> Policy:
 
 def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasium.Env[Any, Any], agent: Rlpd) -> bool:
     """Train, from the newest checkpoint on; True when done, False when interrupted. The checkpoint is written either way."""
-    kept = Kept(Buffer.open(":memory:"))
+    kept, task = Kept(Buffer.open(":memory:")), judge.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
     counters = run.restore(agent.restore, kept)
     if counters is None:
         counters = Counters()
         demonstrate(judge, kept, config)  # not env: that one is the collector's
-    if counters.env_steps >= config.steps:
+    if run.curve and run.curve[-1]["env_steps"] >= config.steps:
         return True
     sampler = Mixture([(kept.view("kind = 'demo'"), 0.5), (kept.view("kind = 'policy'"), 0.5)], config.batch_size)
     earlier, clock = dict(run.seconds), Clock()
@@ -223,32 +227,36 @@ def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasi
         result = train(
             env, agent, kept, steps=config.steps, updates_per_step=config.updates_per_step,
             synchronous=not config.asynchronous, learning_starts=config.learning_starts, sampler=sampler,
-            publish_every=max(1, round(config.updates_per_step)), robot=config.robot, task=config.env_id, seed=config.seed,
-            start=counters, on_progress=look, progress_every=config.eval_every,
+            publish_every=max(1, round(config.updates_per_step)), robot=config.robot, task=task.name, seed=config.seed,
+            start=counters, progress_every=config.eval_every,
+            on_progress=lambda p: look(p) if p.env_steps < config.steps else None,  # the look at the end waits for all updates
         )  # fmt: skip
-    save(result.counters, clock.read())
+        save(result.counters, clock.read())
+        if not result.interrupted:
+            look(result.progress)
     return not result.interrupted
 
 
 def conclude(config: Config, run: Run, judge: gymnasium.Env[Any, Any], agent: Rlpd) -> dict[str, Any]:
     """Evaluate the last policy, draw the curve, film it, and sum up."""
+    task = judge.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
     success, length = evaluate(judge, frozen(agent), config.eval_episodes)
     summary = {
         "success_rate": success, "eval_episodes": config.eval_episodes, "mean_length": length,
         "policy": "the last one, deterministic, evaluation seeds the same for all runs",
         "env_steps": run.counters.env_steps, "updates": run.counters.updates,
         "steps_to_95": next((p["env_steps"] for p in run.curve if (p["deterministic"] or 0.0) >= 0.95), None),
-        "exploring_success_rate": run.curve[-1]["success_rate"] if run.curve else None,
+        "exploring_success_rate": run.curve[-1]["success_rate"],
         "train_s": round(run.seconds["wall"], 2), "train_cpu_s": round(run.seconds["cpu"], 2),
         "robot": config.robot, "seed": config.seed, "env_id": config.env_id, "obs": config.obs,
-        "hole_offset": config.hole_offset, "asynchronous": config.asynchronous,
+        "hole_offset": getattr(task, "hole_offset", None), "asynchronous": config.asynchronous,
     }  # fmt: skip
     draw_curve(run.folder / "curve.png", run.curve, f"{config.env_id}, {config.robot}, seed {config.seed}")
     if config.film:
         try:
             with closing(make(config, render_mode="rgb_array")) as env:
                 frames: list[Any] = []
-                evaluate(env, frozen(agent), 3, frames)
+                evaluate(env, frozen(agent), FILMED, frames)
             write_film(run.folder / "film.gif", frames, 0.1)
         except MissingSystem as error:
             print(f"no film: {error}")
@@ -258,9 +266,12 @@ def conclude(config: Config, run: Run, judge: gymnasium.Env[Any, Any], agent: Rl
 def main(config: Config) -> dict[str, Any] | None:
     """Make or continue a run; its summary, or None when it was interrupted."""
     torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
-    run = Run(config.folder, {k: v for k, v in asdict(config).items() if k != "run_dir"})
     env = make(config)
-    with closing(env), closing(make(config)) as judge:
+    with (
+        closing(env),
+        closing(make(config)) as judge,
+        closing(Run(config.folder, {k: v for k, v in asdict(config).items() if k != "run_dir"})) as run,
+    ):
         agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
         run.open()  # only now: a configuration that cannot be made leaves no folder
         summary = run.summary

@@ -1,0 +1,269 @@
+"""A run's folder: what is kept so that a run can go on. It knows no algorithm.
+
+config.json               what the run is; another configuration is refused
+lock                      held while a process works here; the system frees it when that process ends, however it ends
+state.json                the newest checkpoint: counters, and the files that belong to it with their digests
+state.previous.json       the one before, for when the newest cannot be read
+checkpoint-STEPS-N.pt     the agent after N updates
+experience/               chunks of experience, one file per checkpoint; numbers and names only
+summary.json, curve.png, film.gif, tensorboard/
+
+Each file appears whole or not at all, so a process that is killed leaves its newest checkpoint as it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from user_gym.core import Acknowledgement, Batch, Chunk, Storage
+from user_gym.errors import UserGymError, WrongRun
+from user_gym.system import Counters
+
+_BEFORE_CONFIG = {"lock", "config.json.tmp"}  # what a folder may hold whose process died before it wrote config.json
+
+
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file that then, safe on disk, takes the place of `path` in one step."""
+    aside = path.with_name(path.name + ".tmp")
+    try:
+        write(aside)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)  # a full disk needs the room
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file in one step."""
+    write_aside(path, lambda aside: aside.write_text(json.dumps(value, indent=2) + "\n"))
+
+
+class Kept:
+    """A Storage that also remembers the chunks it got, so that a checkpoint can write those that are new."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage, self.new, self.episodes = storage, [], 0
+
+    def append(self, chunk: Chunk) -> Acknowledgement:
+        """As `core.Storage.append`."""
+        answer = self.storage.append(chunk)
+        if not answer.repeated:
+            self.new.append(chunk)
+            self.episodes = max(self.episodes, chunk.episode + 1) if chunk.kind == "policy" else self.episodes
+        return answer
+
+    def sample(self, n: int, rng: np.random.Generator) -> Batch:
+        """As `core.Storage.sample`."""
+        return self.storage.sample(n, rng)
+
+    def view(self, where: str) -> Storage:
+        """As `core.Storage.view`."""
+        return self.storage.view(where)
+
+    def __len__(self) -> int:
+        return len(self.storage)
+
+    def stats(self) -> Mapping[str, float]:
+        """As `core.Storage.stats`."""
+        return self.storage.stats()
+
+    def close(self) -> None:
+        """As `core.Storage.close`."""
+        self.storage.close()
+
+
+def write_chunks(path: Path, chunks: Sequence[Chunk]) -> None:
+    """Chunks to an uncompressed npz: an entry per field, and per column of the fields that map names to columns."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for i, chunk in enumerate(chunks):
+        for field in dataclasses.fields(chunk):
+            value = getattr(chunk, field.name)
+            for name, column in value.items() if isinstance(value, Mapping) else [("", value)]:
+                arrays[f"{i}/{field.name}/{name}"] = np.asarray(column)
+    with path.open("wb") as file:  # given a name, savez would append a suffix
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+
+
+def read_chunks(path: Path) -> list[Chunk]:
+    """What `write_chunks` wrote; nothing in the file is executed."""
+    rows: dict[int, dict[str, Any]] = {}
+    with np.load(path, allow_pickle=False) as file:
+        for key in file.files:
+            i, field, name = key.split("/", 2)
+            row, column = rows.setdefault(int(i), {}), file[key]
+            if name:
+                row.setdefault(field, {})[name] = column
+            elif column.ndim == 0:
+                row[field] = column.item()
+            else:
+                row[field] = tuple(column.tolist()) if field == "reward_source" else column
+    return [Chunk(**rows[i]) for i in sorted(rows)]
+
+
+class Run:
+    """One run's folder, held by one process. `open` it first, `close` it last.
+
+    Args:
+        folder: made if it does not exist.
+        config: all that makes two runs different.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self.folder, self.config = folder, dict(config)
+        self.seconds = {"wall": 0.0, "cpu": 0.0}  # of training, earlier parts included
+        self.counters = Counters()
+        self.curve: list[dict[str, Any]] = []
+        self._digests: dict[str, str] = {}  # of the files of experience
+        self._agent = ""  # name of the newest checkpoint
+        self._lock: IO[str] | None = None
+
+    def open(self) -> None:
+        """Make the folder, or recognise it; then it is this process's. Raises WrongRun, UserGymError if another holds it."""
+        self._began, self._before = time.perf_counter(), 0.0
+        path = self.folder / "config.json"
+        if self.folder.exists() and not self.folder.is_dir():
+            raise WrongRun(f"{self.folder} is a file; choose another --run-dir")
+        there = {file.name for file in self.folder.iterdir()} if self.folder.exists() else set()
+        if there - _BEFORE_CONFIG and path.name not in there:
+            raise WrongRun(f"{self.folder} is not empty and no run; choose another --run-dir")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._hold()
+        try:
+            if path.exists():
+                self._compare(path)
+            else:
+                write_json(path, self.config)
+            (self.folder / "experience").mkdir(exist_ok=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let another process have the folder. May be called twice."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def total(self) -> float:
+        """Seconds since `open`, and those of the earlier parts of this run up to their last checkpoint."""
+        return self._before + time.perf_counter() - self._began
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """The summary of a finished run, else None."""
+        path = self.folder / "summary.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def save(self, save_agent: Callable[[Path], object], kept: Kept, counters: Counters) -> None:
+        """Checkpoint: what is new, then the agent, then the file that names both."""
+        if kept.new:
+            name = f"experience/{len(self._digests):05d}.npz"
+            write_aside(self.folder / name, lambda aside: write_chunks(aside, kept.new))
+            self._digests[name] = _digest(self.folder / name)
+            kept.new.clear()
+        self.counters = counters
+        older, self._agent = self._agent, f"checkpoint-{counters.env_steps}-{counters.updates}.pt"
+        write_aside(self.folder / self._agent, save_agent)
+        newest = self.folder / "state.json"
+        if newest.exists() and older != self._agent:
+            os.replace(newest, self.folder / "state.previous.json")
+        digests = self._digests | {self._agent: _digest(self.folder / self._agent)}
+        state = {"agent": self._agent, "digests": digests, "counters": dataclasses.asdict(counters)}
+        write_json(newest, state | {"seconds": self.seconds, "total": self.total, "curve": self.curve})
+        for old in self.folder.glob("checkpoint-*.pt"):
+            if old.name not in (self._agent, older):
+                old.unlink()
+
+    def restore(self, restore_agent: Callable[[Path], object], kept: Kept) -> Counters | None:
+        """Go on from the newest checkpoint that is whole; None if there has been none.
+
+        Raises:
+            UserGymError: there are checkpoints, and none is whole.
+        """
+        damage = []
+        for path in (self.folder / "state.json", self.folder / "state.previous.json"):
+            if not path.exists():
+                continue
+            try:
+                state = self._whole(path)
+                chunks = [
+                    chunk for name in state["digests"] if name != state["agent"] for chunk in read_chunks(self.folder / name)
+                ]
+            except (OSError, ValueError, KeyError) as error:  # gone or unreadable, not JSON or altered, of another make
+                damage.append(f"{path.name}: {error}")
+                continue
+            restore_agent(self.folder / state["agent"])
+            for chunk in chunks:
+                kept.append(chunk)
+            kept.new.clear()
+            self._adopt(path, state)
+            if damage:
+                print(f"{self.folder}: {damage[0]}; goes on from the checkpoint before, {self.counters.env_steps} steps")
+            return self.counters
+        if damage:
+            raise UserGymError(
+                f"no checkpoint in {self.folder} is whole ({'; '.join(damage)}); remove the folder to start again"
+            )
+        return None
+
+    def _whole(self, path: Path) -> dict[str, Any]:
+        """A state of which every file is as it was written."""
+        state = json.loads(path.read_text())
+        for name, digest in state["digests"].items():
+            if _digest(self.folder / name) != digest:
+                raise ValueError(f"{name} is damaged")
+        return state
+
+    def _adopt(self, path: Path, state: dict[str, Any]) -> None:
+        if path.name != "state.json":  # or the next checkpoint would keep the damaged one as the one before
+            os.replace(path, self.folder / "state.json")
+        self._agent = state["agent"]
+        self._digests = {name: digest for name, digest in state["digests"].items() if name != self._agent}
+        self.seconds, self.curve = state["seconds"], state["curve"]
+        self._before, self.counters = state["total"], Counters(**state["counters"])
+
+    def _compare(self, path: Path) -> None:
+        try:
+            there = json.loads(path.read_text())
+        except ValueError as error:
+            raise WrongRun(f"{path} is damaged: {error}; choose another --run-dir or remove {self.folder}") from error
+        names = sorted(k for k in {*there, *self.config} if there.get(k) != self.config.get(k))
+        if names:
+            differing = ", ".join(f"{k}={there.get(k)!r} there, {self.config.get(k)!r} here" for k in names)
+            raise WrongRun(
+                f"{self.folder} belongs to another configuration: {differing}; choose another --run-dir or remove it"
+            )
+
+    def _hold(self) -> None:
+        file = (self.folder / "lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            file.close()
+            raise UserGymError(
+                f"{self.folder} is in use by process {owner}; wait until it ends or choose another --run-dir"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._lock = file
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import dataclasses
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from baselines import rlpd
+from baselines.config import Config
+from baselines.episodes import DEMO_SEED, EVALUATION_SEED, demonstrate, make
+from user_gym.errors import UserGymError
+from user_gym.system import Buffer
+from user_gym.tasks.peg_insert import PegInsert
+
+REACH = "Test/Reach-v0"
+
+
+class Reach(PegInsert):
+    """A task without a hole to be offset, and without an expert."""
+
+    name = "Reach"
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        del self.hole_offset
+
+    def start(self, rng):
+        self.hole_offset = 0.0
+        start = super().start(rng)
+        del self.hole_offset
+        return start
+
+
+@pytest.fixture
+def reach():
+    options = {"task": Reach, "backend": "sim"}
+    gym.register(REACH, entry_point="user_gym.env:make", max_episode_steps=100, kwargs=options)
+    yield
+    del gym.registry[REACH]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"steps": 0}, "steps 0; allowed: 1 or more"),
+        ({"seed": -1}, "seed -1; allowed: 0 .. 99999"),
+        ({"demos": -1}, "demos -1; allowed: 0 or more"),
+        ({"demo_noise": float("nan")}, "demo_noise nan; allowed: 0 .. 1"),
+        ({"updates_per_step": -1}, "updates_per_step -1; allowed: 0.001 .. 1000"),
+        ({"updates_per_step": float("inf")}, "updates_per_step inf"),
+        ({"batch_size": 1}, "batch_size 1; allowed: 2 or more"),
+        ({"learning_rate": -1}, "learning_rate -1; allowed: 1e-08 .. 1"),
+        ({"discount": 2.0}, "discount 2.0; allowed: 0 .. 1"),
+        ({"averaging": 0.0}, "averaging 0.0; allowed: 1e-06 .. 1"),
+        ({"temperature": 0.0}, "temperature 0.0"),
+        ({"target_entropy": float("-inf")}, "target_entropy -inf"),
+        ({"eval_every": 0}, "eval_every 0; allowed: 1 or more"),
+        ({"env_id": "User/PegInsrt-sim-v0"}, "did you mean 'User/PegInsert-sim-v0'"),
+        ({"env_id": "CartPole-v1"}, "env_id 'CartPole-v1'"),
+        ({"control": "joint"}, "--demos 0"),
+        ({"obs": "smell"}, "state"),
+        ({"robot": "frnka-fr3"}, "franka-fr3"),
+        ({"hole_offset": 1}, "hole_offset 1; allowed: 0 .. 0.003"),
+    ],
+)
+def test_bad_options_are_named_together_with_what_is_allowed(tmp_path, options, word):
+    with pytest.raises(UserGymError, match=word):
+        rlpd.main(Config(**{"run_dir": tmp_path / "run"} | options))
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_number_has_a_range_and_the_defaults_keep_it():
+    numbers = {f.name for f in dataclasses.fields(Config) if f.type in ("int", "float")}
+    assert numbers
+    for name in numbers:
+        with pytest.raises(UserGymError, match=name):
+            Config(**{name: float("nan")})
+    Config()
+
+
+def test_no_seed_lets_training_see_an_episode_of_the_evaluation():
+    Config(seed=99_999)
+    assert EVALUATION_SEED > 99_999 + 100_000
+    assert EVALUATION_SEED + 100_000 < DEMO_SEED
+
+
+def test_a_task_without_an_expert_needs_no_demonstrations(reach):
+    with pytest.raises(UserGymError, match="PegInsert; use --demos 0"):
+        make(Config(env_id=REACH))
+    make(Config(env_id=REACH, demos=0)).close()
+
+
+def test_the_offset_of_the_hole_is_an_option_of_the_task_and_only_of_tasks_that_have_one(reach):
+    with pytest.raises(UserGymError, match="hole_offset"):
+        make(Config(env_id=REACH, demos=0, hole_offset=0.002))
+    for given, used in ((0.002, 0.002), (None, 0.001)):
+        env = make(Config(hole_offset=given))
+        assert env.unwrapped.task.hole_offset == used
+        env.close()
+
+
+def test_a_task_without_a_hole_is_learned_and_summed_up(reach, tmp_path):
+    few = {"steps": 4, "learning_starts": 2, "batch_size": 2, "hidden": 4, "eval_episodes": 1, "film": False}
+    summary = rlpd.main(Config(env_id=REACH, demos=0, run_dir=tmp_path / "run", **few))
+    assert summary is not None
+    assert summary["hole_offset"] is None
+
+
+def test_an_expert_that_keeps_failing_is_not_waited_for(monkeypatch):
+    class Idle:
+        def __init__(self, task, noise, seed):
+            pass
+
+        def reset(self):
+            pass
+
+        def action(self, state):
+            return np.zeros(6, np.float32)
+
+    monkeypatch.setattr("baselines.episodes.EXPERTS", {"PegInsert": Idle})
+    monkeypatch.setattr("baselines.episodes._PATIENCE", 2)
+    env = make(Config())
+    with pytest.raises(UserGymError, match="failed 2 times in a row"):
+        demonstrate(env, Buffer.open(":memory:"), Config())
+    env.close()
