@@ -18,14 +18,15 @@ FRANKA = specs.spec("franka-fr3")
 EDGE = 0.004  # m off the peg's axis
 
 
-class OnTheCorner(PegInsert):
-    """The board is a plate under one corner of the peg, towards +x and +y."""
+class OneSided(PegInsert):
+    """The board is one slippery box: a plate under the peg's +x +y corner, or a wall beside the +y half of its +x face."""
 
-    def __init__(self, spec) -> None:
+    def __init__(self, spec, wall=False) -> None:
         super().__init__(spec, hole_offset=0.0)
-        centre = EDGE + 0.05
-        plate = Shape("box", (0.05, 0.05, RIM / 2), np.array([centre, centre, -RIM / 2, 0, 0, 0, 1.0]))
-        self.bodies = (self.bodies[0], Body("board", "table", (plate,), friction=0.4))
+        side = EDGE + 0.05
+        x, z = (PEG_WIDTH / 2 + 0.002 + 0.05, 0.015) if wall else (side, -0.015)
+        box = Shape("box", (0.05, 0.05, 0.015), np.array([x, side, z, 0, 0, 0, 1.0]))
+        self.bodies = (replace(self.bodies[0], friction=0.01), Body("board", "table", (box,), friction=0.01))
 
 
 class EverySubstep(PegInsert):
@@ -34,39 +35,49 @@ class EverySubstep(PegInsert):
     rate = 250.0
 
 
-def twin(task, control="tcp"):
-    arm = build(task_spec(task), task, control, 0.004).robot
+def twin(task, control="tcp", spec=FRANKA):
+    arm = build(spec, task, control, 0.004).robot
     arm.connect()
     return arm
 
 
-def task_spec(task):
-    return specs.spec("arx-x5") if task.goal[0] < 0.4 else FRANKA
-
-
 def test_a_press_beside_the_tools_axis_reads_as_arm_times_force() -> None:
-    task = OnTheCorner(FRANKA)
+    task = OneSided(FRANKA)
     arm = twin(task)
     begin = task.start(np.random.default_rng(0))
     tcp = np.array([*task.goal[:2], RIM + PEG_LENGTH + 0.002, 0, 0, 0])
     arm.reset(replace(begin, tcp=tcp))
     for _ in range(10):
         state = arm.exchange(Command(0.0, tcp=tcp - [0, 0, 0.008, 0, 0, 0]))
-    fx, fy, fz = state.wrench[:3]
-    assert fz > 8.0
-    # What is left of the torque when the tip's friction is taken out: (y fz, -x fz, .), x and y on the corner.
-    y = (state.wrench[3] - PEG_LENGTH * fy) / fz
-    x = -(state.wrench[4] + PEG_LENGTH * fx) / fz
-    for offset in (x, y):
-        assert EDGE - 0.001 < offset < PEG_WIDTH / 2 + 0.001
+    sideways, up = np.abs(state.wrench[:2]), state.wrench[2]
+    assert up > 8.0
+    assert sideways.max() < 0.02 * up  # the only force is along z: its moment is (y, -x, 0) times it
+    assert EDGE - 0.001 < state.wrench[3] / up < PEG_WIDTH / 2 + 0.001
+    assert EDGE - 0.001 < -state.wrench[4] / up < PEG_WIDTH / 2 + 0.001
+    assert abs(state.wrench[5]) < 0.001 * up
+    arm.close()
+
+
+def test_a_push_against_a_wall_beside_the_tools_axis_reads_as_arm_times_force() -> None:
+    task = OneSided(FRANKA, wall=True)
+    arm = twin(task)
+    tcp = np.array([*task.goal[:2], RIM + PEG_LENGTH + 0.010, 0, 0, 0])
+    state = arm.reset(replace(task.start(np.random.default_rng(0)), tcp=tcp))
+    for _ in range(10):
+        state = arm.exchange(Command(0.0, tcp=tcp + [0.008, 0, 0, 0, 0, 0]))
+    back, others = -state.wrench[0], np.abs(state.wrench[1:3])
+    assert back > 3.0
+    assert others.max() < 0.05 * back  # the only force is along -x: its moment is (0, -z, y) times it
+    assert 0.019 < state.wrench[4] / back < PEG_LENGTH + 0.001
+    assert EDGE - 0.001 < state.wrench[5] / back < PEG_WIDTH / 2 + 0.001
     arm.close()
 
 
 def test_the_wrench_from_joint_torques_is_of_their_mean_over_the_period() -> None:
     """The same fall onto the board, once in periods of 0.1 s and once in periods of one substep."""
     arm = specs.spec("arx-x5")
-    coarse, fine = twin(PegInsert(arm)), twin(EverySubstep(arm))
     task = PegInsert(arm)
+    coarse, fine = twin(task, spec=arm), twin(EverySubstep(arm), spec=arm)
     begin = replace(task.start(np.random.default_rng(0)), tcp=task.goal + np.array([0.03, 0, 0.045, 0, 0, 0]))
     state, other = coarse.reset(begin), fine.reset(begin)
     apart = 0.0
