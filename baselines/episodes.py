@@ -10,10 +10,13 @@ import gymnasium
 from baselines.config import Config
 from user_gym.core import Policy, Storage
 from user_gym.errors import BadOption, UnknownName, UserGymError
-from user_gym.system import ChunkBuilder
+from user_gym.system import ChunkBuilder, spec_hash
 from user_gym.tasks.expert import PegInsertExpert
 
-EVALUATION_SEED = 1_000_000  # of the first evaluation episode, then one up each; the same for all runs
+# Seeds of the first episode, then one up each; the same for all runs. The episodes that sum up a run are others than those
+# that are looked at on the way, by which its hyperparameters were chosen.
+GLANCE_SEED = 1_000_000
+EVALUATION_SEED = 3_000_000
 DEMO_SEED = 2_000_000  # of a run's first demonstration, plus the run's own seed
 # Which tasks can be demonstrated, by name: (task, noise, seed) -> a hand with `reset()` and `action(state)`.
 EXPERTS: Mapping[str, Callable[[Any, float, int], Any]] = {"PegInsert": PegInsertExpert}
@@ -50,7 +53,10 @@ def demonstrate(env: gymnasium.Env[Any, Any], storage: Storage, config: Config) 
         return
     task = env.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
     expert = EXPERTS[task.name](task, config.demo_noise, config.seed)
-    builder = ChunkBuilder("expert", config.robot, task.name, kind="demo", max_seconds=1e6)
+    spaces = spec_hash(env.observation_space, env.action_space)
+    builder = ChunkBuilder(
+        "expert", config.robot, task.name, kind="demo", max_seconds=1e6, env_id=config.env_id, spec_hash=spaces
+    )
     kept = episode = failed = 0
     while kept < config.demos:
         obs, _ = env.reset(seed=DEMO_SEED + config.seed if episode == 0 else None)
@@ -73,12 +79,16 @@ def demonstrate(env: gymnasium.Env[Any, Any], storage: Storage, config: Config) 
 
 
 def evaluate(
-    env: gymnasium.Env[Any, Any], policy: Policy, episodes: int, frames: list[Any] | None = None
+    env: gymnasium.Env[Any, Any],
+    policy: Policy,
+    episodes: int,
+    frames: list[Any] | None = None,
+    first_seed: int = EVALUATION_SEED,
 ) -> tuple[float, float]:
     """Success rate and mean length of deterministic episodes with fixed seeds; pictures go to `frames`."""
     successes = steps = 0
     for episode in range(episodes):
-        obs, info = env.reset(seed=EVALUATION_SEED + episode)
+        obs, info = env.reset(seed=first_seed + episode)
         policy.reset()
         over = False
         while not over:

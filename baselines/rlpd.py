@@ -31,7 +31,7 @@ try:
     import tyro
     from torch import Tensor
 
-    from baselines.episodes import demonstrate, evaluate, make
+    from baselines.episodes import GLANCE_SEED, demonstrate, evaluate, make
     from baselines.networks import Encoder, Ensemble, GaussianPolicy, shifted, spec_hash, squashed
     from baselines.report import Clock, Live, draw_curve, write_film
     from baselines.run_folder import Kept, Run, write_json
@@ -208,7 +208,7 @@ def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasi
 
     def look(progress: Progress) -> None:
         before = clock.read()
-        deterministic, _ = evaluate(judge, frozen(agent), GLANCE)
+        deterministic, _ = evaluate(judge, frozen(agent), GLANCE, first_seed=GLANCE_SEED)
         exploring = None if np.isnan(progress.success_rate) else progress.success_rate
         point = {"env_steps": progress.env_steps, "updates": progress.updates, "success_rate": exploring}
         run.curve.append(point | {"deterministic": deterministic, "cpu_s": earlier["cpu"] + before[1]})

@@ -8,7 +8,7 @@ import pytest
 
 from baselines import rlpd
 from baselines.config import Config
-from baselines.episodes import DEMO_SEED, EVALUATION_SEED, demonstrate, make
+from baselines.episodes import DEMO_SEED, EVALUATION_SEED, GLANCE_SEED, demonstrate, make
 from user_gym.errors import UserGymError
 from user_gym.system import Buffer
 from user_gym.tasks.peg_insert import PegInsert
@@ -80,9 +80,10 @@ def test_every_number_has_a_range_and_the_defaults_keep_it():
 
 
 def test_no_seed_lets_training_see_an_episode_of_the_evaluation():
-    Config(seed=99_999)
-    assert EVALUATION_SEED > 99_999 + 100_000
-    assert EVALUATION_SEED + 100_000 < DEMO_SEED
+    firsts = [99_999, GLANCE_SEED, DEMO_SEED + 99_999, EVALUATION_SEED]
+    assert min(np.diff(firsts)) > 100_000
+    with pytest.raises(UserGymError, match="seed"):
+        Config(seed=100_000)
 
 
 def test_a_task_without_an_expert_needs_no_demonstrations(reach):

@@ -181,6 +181,8 @@ def test_experience_says_which_task_it_is_of(tiny):
     chunks = [chunk for path in (tiny.folder / "experience").iterdir() for chunk in read_chunks(path)]
     assert {chunk.task for chunk in chunks} == {"PegInsert"}
     assert {chunk.kind for chunk in chunks} == {"demo", "policy"}
+    assert {chunk.env_id for chunk in chunks} == {tiny.env_id}
+    assert len({chunk.spec_hash for chunk in chunks} - {""}) == 1
 
 
 def test_equal_seeds_give_equal_runs(tiny):
@@ -193,11 +195,11 @@ def test_equal_seeds_give_equal_runs(tiny):
 def test_an_interrupted_run_goes_on_with_its_counters_and_experience(tiny, monkeypatch, capsys):
     looks = []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         looks.append(1)
         if len(looks) == 2:
             raise KeyboardInterrupt
-        return evaluate(*arguments)
+        return evaluate(*arguments, **options)
 
     monkeypatch.setattr(rlpd, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
