@@ -64,9 +64,9 @@ class Kept:
             self.episodes = max(self.episodes, chunk.episode + 1) if chunk.kind == "policy" else self.episodes
         return answer
 
-    def sample(self, n: int, rng: np.random.Generator) -> Batch:
+    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1) -> Batch:
         """As `core.Storage.sample`."""
-        return self.storage.sample(n, rng)
+        return self.storage.sample(n, rng, horizon)
 
     def view(self, where: str) -> Storage:
         """As `core.Storage.view`."""

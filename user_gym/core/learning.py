@@ -180,8 +180,15 @@ class Storage(Protocol):
         """Store a chunk. Idempotent by (source, episode, sequence). Raises BadChunk, Closed."""
         ...
 
-    def sample(self, n: int, rng: np.random.Generator) -> Batch:
-        """n transitions, uniform over those stored now, with replacement. Raises BadOption when empty."""
+    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1) -> Batch:
+        """n transitions, uniform over those stored now, with replacement; each with up to horizon - 1 that follow it.
+
+        What follows ends with the episode, and earlier where the storage does not hold the next step beside it, as where
+        chunks of several sources came in turns. It may belong to chunks that a view does not select.
+
+        Raises:
+            BadOption: nothing is stored, or `horizon` is below 1.
+        """
         ...
 
     def view(self, where: str) -> Storage:

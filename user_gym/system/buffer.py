@@ -70,7 +70,7 @@ class Buffer:
             self._make_room(first_row, end)
             self._columns.write(chunk, first_row)
             self._index.add(chunk, first, first_row)
-            self._columns.advance(end)
+            self._columns.advance(first_row, end)
             self._everything.extend(first_row, steps)
             self._live.append(first_row)
             self._last = (chunk.source, chunk.episode, chunk.sequence)
@@ -78,10 +78,10 @@ class Buffer:
             self._chunks += 1
             return Acknowledgement(first, steps, repeated=False)
 
-    def sample(self, n: int, rng: np.random.Generator) -> Batch:
+    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1) -> Batch:
         """As `core.Storage.sample`."""
         with self._lock:
-            return self._draw(self._everything, n, rng, "the buffer")
+            return self._draw(self._everything, n, rng, horizon, "the buffer")
 
     def view(self, where: str) -> View:
         """As `core.Storage.view`, e.g. `view("kind = 'demo' AND success")`; `success` is that of the whole episode.
@@ -115,11 +115,11 @@ class Buffer:
                 self._index.close()
                 self._everything, self._live = Positions(), deque()
 
-    def sample_view(self, view: View, n: int, rng: np.random.Generator) -> Batch:
+    def sample_view(self, view: View, n: int, rng: np.random.Generator, horizon: int) -> Batch:
         """What `View.sample` does, under this buffer's lock."""
         with self._lock:
             self._refresh(view)
-            return self._draw(view.positions, n, rng, f"the view {view.where!r}")
+            return self._draw(view.positions, n, rng, horizon, f"the view {view.where!r}")
 
     def count_view(self, view: View) -> int:
         """Transitions of a view, under this buffer's lock."""
@@ -129,20 +129,24 @@ class Buffer:
 
     def _refresh(self, view: View) -> None:
         self._check_open()
-        if view.by_success and view.revision != self._index.revision:
-            view.positions, view.seen = Positions(), 0
-            view.revision = self._index.revision
+        if view.by_success and view.changes < len(self._index.changes):
+            # Back to where the oldest of the changed episodes began: what lies before cannot have changed.
+            oldest = min(self._index.changes[view.changes :])
+            view.positions.drop_from(oldest.first_row)
+            view.seen, view.changes = min(view.seen, oldest.id - 1), len(self._index.changes)
         if view.seen < self._chunks:
             for entry in self._index.select(view.where, view.seen, self._oldest):
                 view.positions.extend(entry.first_row, entry.steps)
             view.seen = self._chunks
         view.positions.drop_before(self._oldest)
 
-    def _draw(self, positions: Positions, n: int, rng: np.random.Generator, what: str) -> Batch:
+    def _draw(self, positions: Positions, n: int, rng: np.random.Generator, horizon: int, what: str) -> Batch:
         self._check_open()
+        if horizon < 1:
+            raise BadOption("horizon", horizon, "steps >= 1")
         if not len(positions):
             raise BadOption("sample", n, f"nothing yet: {what} is empty", "append a chunk first")
-        return self._columns.gather(positions.draw(n, rng))
+        return self._columns.gather(positions.draw(n, rng), horizon)
 
     def _make_room(self, first_row: int, end: int) -> None:
         if self._capacity is None:
@@ -163,7 +167,7 @@ class View:
     def __init__(self, buffer: Buffer, where: str, by_success: bool) -> None:
         self.where, self.by_success = where, by_success
         self.positions = Positions()
-        self.seen = self.revision = 0
+        self.seen = self.changes = 0  # chunks, and changes of the index, that the positions know of
         self._buffer = buffer
 
     def append(self, chunk: Chunk) -> Acknowledgement:
@@ -172,9 +176,9 @@ class View:
             "append", f"chunk for view {self.where!r}", "sample, view, len and stats", "append to the buffer itself"
         )
 
-    def sample(self, n: int, rng: np.random.Generator) -> Batch:
+    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1) -> Batch:
         """As `core.Storage.sample`, over the transitions of this view."""
-        return self._buffer.sample_view(self, n, rng)
+        return self._buffer.sample_view(self, n, rng, horizon)
 
     def view(self, where: str) -> View:
         """The part of this view that `where` selects."""

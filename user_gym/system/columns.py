@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import I64, Batch, Chunk
+from user_gym.core import I64, Batch, Bool, Chunk
 from user_gym.errors import BadChunk
 
 _FIRST_ROWS = 1024
@@ -31,6 +31,7 @@ class Columns:
         self._obs: dict[str, NDArray[Any]] = {}
         self._step: dict[str, NDArray[Any]] = {}
         self._extra: dict[str, NDArray[Any]] = {}
+        self._goes_on = np.zeros(0, bool)  # whether the next row is the next step of the same episode
         self.end = 0
 
     @property
@@ -75,13 +76,19 @@ class Columns:
             column[rows[:-1]] = getattr(chunk, name)
         for name, column in self._extra.items():
             column[rows[:-1]] = chunk.extra[name]
+        self._goes_on[rows] = np.arange(steps + 1) < steps - 1
 
-    def advance(self, end: int) -> None:
-        """Accept what was written before position `end`."""
+    def advance(self, first: int, end: int) -> None:
+        """Accept what was written from position `first` up to `end`."""
+        if first < self.end:  # it shares its first observation with the chunk before
+            last = (first - 1) % self._rows
+            self._goes_on[last] = not (self._step["terminated"][last] or self._step["truncated"][last])
         self.end = end
 
-    def gather(self, positions: I64) -> Batch:
-        """The transitions at these positions, in fresh arrays."""
+    def gather(self, positions: I64, horizon: int = 1) -> Batch:
+        """The transitions at these positions, each with those that follow it up to `horizon`, in fresh arrays."""
+        if horizon > 1:
+            return self._gather_runs(positions, horizon)
         if self._rows == self._capacity:
             rows, after = positions % self._rows, (positions + 1) % self._rows
         else:
@@ -100,6 +107,21 @@ class Columns:
             extra={name: column.take(rows, axis=0) for name, column in self._extra.items()},
         )
 
+    def _gather_runs(self, positions: I64, horizon: int) -> Batch:
+        rows = (positions[:, None] + np.arange(horizon)) % self._rows
+        valid = np.ones(rows.shape, bool)
+        np.logical_and.accumulate(self._goes_on[rows[:, :-1]], axis=1, out=valid[:, 1:])
+        after = (positions + valid.sum(axis=1)) % self._rows
+        beyond = ~valid
+        step = {name: _taken(column, rows, beyond) for name, column in self._step.items()}
+        return Batch(
+            obs={name: column.take(rows[:, 0], axis=0) for name, column in self._obs.items()},
+            next_obs={name: column.take(after, axis=0) for name, column in self._obs.items()},
+            **step,
+            extra={name: _taken(column, rows, beyond) for name, column in self._extra.items()},
+            valid=valid,
+        )
+
     def clear(self) -> None:
         """Let go of the arrays."""
         self._obs, self._step, self._extra, self._rows, self.end = {}, {}, {}, 0, 0
@@ -113,10 +135,17 @@ class Columns:
         obs = {name: (self._obs.get(name), column) for name, column in chunk.obs.items()}
         step = {name: (self._step.get(name), getattr(chunk, name)) for name in _STEP}
         extra = {name: (self._extra.get(name), column) for name, column in chunk.extra.items()}
+        self._goes_on = _grown(self._goes_on, self._goes_on, rows)
         self._obs = {name: _grown(old, like, rows) for name, (old, like) in obs.items()}
         self._extra = {name: _grown(old, like, rows) for name, (old, like) in extra.items()}
         self._step = {name: _grown(old, like, rows) for name, (old, like) in step.items()}
         self._rows = rows
+
+
+def _taken(column: NDArray[Any], rows: I64, zero: Bool) -> NDArray[Any]:
+    taken = column.take(rows, axis=0)
+    taken[zero] = 0
+    return taken
 
 
 def _grown(old: NDArray[Any] | None, like: NDArray[Any], rows: int) -> NDArray[Any]:
@@ -151,6 +180,10 @@ class Positions:
     def drop_before(self, position: int) -> None:
         """Forget all below `position`."""
         self._start += int(np.searchsorted(self._values[self._start : self._stop], position))
+
+    def drop_from(self, position: int) -> None:
+        """Forget `position` and all above."""
+        self._stop = self._start + int(np.searchsorted(self._values[self._start : self._stop], position))
 
     def draw(self, n: int, rng: np.random.Generator) -> I64:
         """n of them, uniform with replacement."""

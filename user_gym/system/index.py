@@ -46,7 +46,7 @@ class ChunkIndex:
     """The table of chunks, in memory. Not thread-safe: its owner locks.
 
     Attributes:
-        revision: counts how often the success of an episode changed for chunks already here.
+        changes: for each episode whose success changed when some of its chunks were here already, the oldest of these.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class ChunkIndex:
         self._insert = f"INSERT INTO chunks VALUES (NULL, {', '.join('?' * len(_COLUMNS))})"
         self._reads: set[str] = set()
         self._selects = 0
-        self.revision = 0
+        self.changes: list[Entry] = []
 
     def find(self, chunk: Chunk) -> Entry | None:
         """The entry of a chunk stored before."""
@@ -84,10 +84,14 @@ class ChunkIndex:
         )
         self._database.execute(self._insert, values)
         if here and before is None:
-            changed = self._database.execute(
-                "UPDATE chunks SET success = 1 WHERE source = ? AND episode = ? AND NOT success", of_episode
-            )
-            self.revision += changed.rowcount > 0
+            oldest = self._database.execute(
+                "SELECT id, first, first_row, steps FROM chunks WHERE source = ? AND episode = ? AND NOT success "
+                "ORDER BY id LIMIT 1",
+                of_episode,
+            ).fetchone()
+            if oldest:
+                self._database.execute("UPDATE chunks SET success = 1 WHERE source = ? AND episode = ?", of_episode)
+                self.changes.append(Entry(*oldest))
 
     def columns_read(self, where: str) -> frozenset[str]:
         """The columns a condition reads. Raises BadOption if it is no allowed condition."""

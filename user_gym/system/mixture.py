@@ -20,14 +20,15 @@ class Mixture:
     Args:
         parts: storages or views, each with its share > 0; shares are relative.
         batch_size: transitions in a batch.
+        horizon: steps that each row may span, as in `core.Storage.sample`.
     """
 
-    def __init__(self, parts: Sequence[tuple[Storage, float]], batch_size: int = 256) -> None:
+    def __init__(self, parts: Sequence[tuple[Storage, float]], batch_size: int = 256, horizon: int = 1) -> None:
         if not parts or any(not share > 0 for _, share in parts):
             raise BadOption("parts", [share for _, share in parts], "one part or more, each with a share > 0")
         if batch_size < len(parts):
             raise BadOption("batch_size", batch_size, f"{len(parts)} or more, one for each part")
-        self._parts, self._batch_size = tuple(parts), batch_size
+        self._parts, self._batch_size, self._horizon = tuple(parts), batch_size, horizon
 
     def __call__(self, storage: Storage, rng: np.random.Generator) -> Batch:
         """One batch; `storage`, the learner's own, is not used. Raises BadOption when all parts are empty."""
@@ -36,7 +37,7 @@ class Mixture:
             raise BadOption("sample", self._batch_size, "nothing yet: all parts of the mixture are empty")
         edges = np.cumsum([0.0, *(share for _, share in parts)])
         counts = np.diff(np.rint(edges / edges[-1] * self._batch_size).astype(int))
-        drawn = [part.sample(int(n), rng) for (part, _), n in zip(parts, counts, strict=True) if n]
+        drawn = [part.sample(int(n), rng, self._horizon) for (part, _), n in zip(parts, counts, strict=True) if n]
         return drawn[0] if len(drawn) == 1 else _joined(drawn)
 
 
@@ -58,4 +59,5 @@ def _joined(batches: Sequence[Batch]) -> Batch:
         policy_version=column("policy_version"),
         is_intervention=column("is_intervention"),
         extra=columns("extra"),
+        valid=None if batches[0].valid is None else column("valid"),
     )

@@ -1,0 +1,138 @@
+"""A transition comes with the steps that follow it, to the end of its episode and not beyond."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_training import chunk
+
+from user_gym.errors import BadOption
+from user_gym.system import Buffer, Mixture
+
+STEP = ("action", "ordered", "reward", "terminated", "truncated", "policy_version", "is_intervention")
+
+
+@st.composite
+def histories(draw):
+    """Chunks of a few episodes of two sources, cut at random places and mixed; observation and reward number the steps."""
+    chunks, base = [], 1
+    for episode in range(draw(st.integers(1, 5))):
+        source, lengths = draw(st.sampled_from("ab")), draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
+        ends = draw(st.sampled_from(["terminated", "truncated", "open"]))
+        for sequence, steps in enumerate(lengths):
+            over = np.zeros(steps, bool)
+            over[-1] = sequence == len(lengths) - 1
+            changes = {} if ends == "open" else {ends: over}
+            made = chunk(steps, base=base, episode=episode, sequence=sequence, source=source, **changes)
+            numbers = np.arange(base, base + steps)
+            log_prob = -numbers.astype(np.float32)
+            human = numbers % 2 == 0
+            made = replace(made, policy_version=numbers, is_intervention=human, extra={"log_prob": log_prob})
+            chunks.append(made)
+            base += steps
+        base += draw(st.integers(0, 1))  # 0: the next episode begins with the very observation that ended this one
+    return chunks if draw(st.booleans()) else draw(st.permutations(chunks))
+
+
+def runs(chunks, horizon):
+    """Number of a step -> the steps from there on, and the number of the observation after them; by brute force."""
+    steps = []  # (chunk, row, follows the one before)
+    for i, c in enumerate(chunks):
+        before = chunks[i - 1] if i else None
+        joined = before is not None and (before.source, before.episode, before.sequence + 1) == (
+            c.source,
+            c.episode,
+            c.sequence,
+        )
+        steps += [(c, row, row > 0 or joined) for row in range(len(c))]
+    answer = {}
+    for i, (c, row, _) in enumerate(steps):
+        run = [(c, row)]
+        while len(run) < horizon and i + len(run) < len(steps) and steps[i + len(run)][2]:
+            run.append(steps[i + len(run)][:2])
+        last, at = run[-1]
+        answer[float(c.reward[row])] = run, last.obs["state"][at + 1]
+    return answer
+
+
+@settings(max_examples=150, deadline=None)
+@given(histories(), st.integers(2, 9), st.sampled_from([None, 12, 30]))
+def test_each_row_is_what_brute_force_finds(chunks, horizon, capacity):
+    buffer = Buffer.open(":memory:", capacity)
+    for c in chunks:
+        buffer.append(c)
+    expected = runs(chunks[len(chunks) - int(buffer.stats()["chunks"]) :], horizon)
+    batch = buffer.sample(600, np.random.default_rng(0), horizon=horizon)
+    assert set(batch.reward[:, 0].tolist()) == set(expected)
+    for i in range(0, 600, 7):
+        run, after = expected[float(batch.reward[i, 0])]
+        n = len(run)
+        assert batch.valid[i].tolist() == [True] * n + [False] * (horizon - n)
+        np.testing.assert_array_equal(batch.next_obs["state"][i], after)
+        np.testing.assert_array_equal(batch.obs["state"][i], run[0][0].obs["state"][run[0][1]])
+        for name in STEP:
+            column = getattr(batch, name)[i]
+            np.testing.assert_array_equal(column[:n], [getattr(c, name)[row] for c, row in run])
+            assert not column[n:].any()
+        np.testing.assert_array_equal(batch.extra["log_prob"][i, :n], [c.extra["log_prob"][row] for c, row in run])
+        assert not batch.extra["log_prob"][i, n:].any()
+
+
+def test_one_step_has_no_second_axis_and_the_same_draws():
+    buffer = Buffer.open(":memory:")
+    buffer.append(chunk(10))
+    one, five = (buffer.sample(8, np.random.default_rng(0), horizon=h) for h in (1, 5))
+    assert one.valid is None
+    assert (one.reward.shape, five.reward.shape, five.action.shape) == ((8,), (8, 5), (8, 5, 1))
+    assert five.obs["state"].shape == five.next_obs["state"].shape == (8, 2)
+    np.testing.assert_array_equal(one.reward, five.reward[:, 0])
+
+
+def test_a_view_selects_where_a_run_begins_and_a_mixture_joins_runs():
+    buffer = Buffer.open(":memory:")
+    buffer.append(chunk(2))
+    buffer.append(chunk(3, base=2, sequence=1))
+    first, second = buffer.view("sequence = 0"), buffer.view("sequence = 1")
+    batch = Mixture([(first, 0.5), (second, 0.5)], batch_size=40, horizon=4)(buffer, np.random.default_rng(0))
+    assert set(batch.reward[:20, 0].tolist()) == {0, 1}
+    assert batch.valid[:20].sum(axis=1).tolist() == [4] * 20
+    assert batch.valid[20:].sum(axis=1).max() == 3
+
+
+@pytest.mark.parametrize("horizon", [0, -1])
+def test_a_horizon_below_one_step_is_refused(horizon):
+    buffer = Buffer.open(":memory:")
+    buffer.append(chunk(3))
+    with pytest.raises(BadOption, match="horizon"):
+        buffer.sample(1, np.random.default_rng(0), horizon)
+
+
+def test_a_late_success_asks_the_index_for_the_changed_episode_only():
+    buffer, asked = Buffer.open(":memory:"), []
+    good, bad = buffer.view("success"), buffer.view("NOT success")
+    select = buffer._index.select
+    buffer._index.select = lambda *arguments: asked.append(len(found := select(*arguments))) or found
+    for episode in range(100):
+        late = np.array([False, episode % 3 > 0])
+        buffer.append(chunk(2, base=10 * episode, episode=episode))
+        assert (len(good) + len(bad)) == len(buffer)
+        buffer.append(chunk(2, base=10 * episode + 2, episode=episode, sequence=1, success=late))
+        assert (len(good), len(bad)) == (4 * (episode - episode // 3), 4 * (episode // 3 + 1))
+    assert max(asked) <= 2
+
+
+def test_a_late_success_of_an_older_episode_leaves_the_newer_ones_as_they_were():
+    buffer = Buffer.open(":memory:", capacity=16)
+    good, bad = buffer.view("success"), buffer.view("NOT success AND kind = 'policy'")
+    for episode, success in enumerate([False, False, True, False]):
+        buffer.append(chunk(3, base=10 * episode, episode=episode, success=np.array([False, False, success])))
+        len(good), len(bad)
+    buffer.append(chunk(3, base=90, episode=1, sequence=1, success=np.ones(3, bool)))  # and episode 0 leaves
+
+    def drawn(view):
+        return set(view.sample(400, np.random.default_rng(0)).reward.tolist())
+
+    assert drawn(good) == {10, 11, 12, 20, 21, 22, 90, 91, 92}
+    assert drawn(bad) == {30, 31, 32}
