@@ -140,7 +140,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if acting.any():
             self._state = self._cell.robot.exchange(command, None if acting.all() else acting)
         judged = self._judge()
-        self._progress = np.where(resting[:, None], self._progress, judged.progress)
+        self._progress = judged.progress  # of arms that rest, it is drawn anew below
         self._steps[acting] += 1
         terminated = (judged.success | judged.failure) & acting
         truncated = (self._steps >= self._max_episode_steps) & acting

@@ -22,6 +22,7 @@ from user_gym.sim.arm import SCENE, TOOL, Arm, add_arm, wxyz
 MIN_DT, MAX_DT = 0.001, 0.005  # s; the contacts were tuned in this range
 NULL_SPRING = 0.5  # N m/rad towards the episode's first posture: stands in for the null-space term of a 7-joint controller
 NULL_DAMPING = 1.0  # N m s/rad, as in gym-hil's panda.xml; without it the elbow swings for ever
+MIN_FRICTION = 0.001  # with none at all a steady push was seen to explode
 FINGER_SERVO = 2000.0  # N/m; our own choice, stiff enough to reach the gripper's force within a finger's stroke
 FINGER_LAG = 0.1  # s behind its target: a finger never moves faster than the target does
 VIEW = 480  # pixels, the picture for people
@@ -140,6 +141,8 @@ def _held_width(task: Task) -> float:
 
 
 def _add_body(world: Any, arm: Arm, body: Body) -> None:
+    if not body.friction >= MIN_FRICTION:
+        raise BadOption("friction", body.friction, f"{MIN_FRICTION} or more", f"of body {body.name!r}")
     if body.mount == "tool":
         parent = arm.tool.add_body(name=body.name, pos=body.pose[:3], quat=wxyz(body.pose[3:]), gravcomp=1)
         kind = TOOL
