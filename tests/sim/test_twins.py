@@ -109,7 +109,7 @@ def test_an_arm_that_was_not_reset_does_not_move() -> None:
 
 @pytest.mark.parametrize(("count", "threads"), [(0, 1), (1, 0), (-1, 1)])
 def test_numbers_below_one_are_refused(count, threads) -> None:
-    with pytest.raises(BadOption, match="1 or more"):
+    with pytest.raises(BadOption, match="a whole number, 1"):
         MujocoTwins(compile_plant(SPEC, TASK, "tcp", 0.004), count, threads)
 
 

@@ -35,6 +35,8 @@ class MujocoTwins:
     """
 
     def __init__(self, plant: Plant, count: int = 1, threads: int = 1) -> None:
+        if not isinstance(count, int) or count < 1:
+            raise BadOption("count", count, "a whole number, 1 or more")
         if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
             raise BadOption("threads", threads, f"a whole number, 1 .. {MAX_THREADS}")
         self.spec: RobotSpec = plant.spec
