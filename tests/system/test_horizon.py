@@ -136,3 +136,34 @@ def test_a_late_success_of_an_older_episode_leaves_the_newer_ones_as_they_were()
 
     assert drawn(good) == {10, 11, 12, 20, 21, 22, 90, 91, 92}
     assert drawn(bad) == {30, 31, 32}
+
+
+def test_nothing_follows_the_end_of_an_episode_even_if_its_numbers_go_on():
+    buffer = Buffer.open(":memory:")
+    buffer.append(chunk(3, terminated=np.array([False, False, True])))
+    buffer.append(chunk(3, base=3, sequence=1))
+    batch = buffer.sample(100, np.random.default_rng(0), horizon=6)
+    assert set(zip(batch.reward[:, 0].tolist(), batch.valid.sum(axis=1).tolist(), strict=True)) == {
+        *((0, 3), (1, 2), (2, 1)),
+        *((3, 3), (4, 2), (5, 1)),
+    }
+
+
+def test_runs_stay_whole_when_the_buffer_grows():
+    buffer = Buffer.open(":memory:")
+    for sequence in range(300):
+        buffer.append(chunk(10, base=10 * sequence, sequence=sequence))
+    batch = buffer.sample(5000, np.random.default_rng(0), horizon=4)
+    np.testing.assert_array_equal(batch.valid.sum(axis=1), np.minimum(4, 3000 - batch.reward[:, 0]))
+
+
+def test_several_late_successes_of_long_episodes_are_all_seen():
+    buffer = Buffer.open(":memory:")
+    good, bad = buffer.view("success"), buffer.view("NOT success")
+    for sequence in range(3):
+        for episode, source in enumerate("abc"):
+            buffer.append(chunk(2, base=20 * episode + 2 * sequence, source=source, sequence=sequence))
+    assert (len(good), len(bad)) == (0, 18)
+    for episode, source in enumerate("ab"):
+        buffer.append(chunk(2, base=20 * episode + 6, source=source, sequence=3, success=np.ones(2, bool)))
+    assert (len(good), len(bad)) == (16, 6)
