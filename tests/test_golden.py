@@ -25,7 +25,7 @@ from user_gym.testing.bench import Bench
 from user_gym.testing.env_suite import RESET_INFO, STEP_INFO
 from user_gym.vector import RobotVectorEnv
 
-GOLDEN = "29c414feae50d5757684cec363b65d6f0907f0adb1a5facc03802ca6f942ccab"
+GOLDEN = "daf430b7d0fe7a5bd754ac4afe249fc1077e86d10cd279e184b73ab1f77bc994"
 ROBOTS = ("arx-l5", "arx-x5", "franka-fer", "franka-fr3")
 FR3 = specs.spec("franka-fr3")
 ORDERS = (0.0, 0.3, -0.4, 1.0, -1.0)  # of every axis at once; the last two meet the limits

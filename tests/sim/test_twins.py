@@ -61,29 +61,6 @@ def test_threads_and_neighbours_change_no_bit() -> None:
     assert max(np.abs(s.wrench).max() for s in one) > 1.0  # there was contact
 
 
-def test_the_masked_move_and_the_others_stand() -> None:
-    batch = twins(3)
-    first = batch.reset(everyone(3), starts(3))
-    mask = np.array([True, False, True])
-    target = first.tcp + [0, 0, -0.01, 0, 0, 0]
-    after = batch.exchange(Command(np.zeros(3), tcp=target), mask)
-    assert after.time.tolist() == pytest.approx([0.1, 0.0, 0.1])
-    assert np.array_equal(after.tcp[1], first.tcp[1])
-    assert (after.tcp[mask, 2] < first.tcp[mask, 2] - 0.001).all()
-
-
-def test_a_masked_reset_leaves_the_others_history_alone() -> None:
-    batch, other = twins(2), twins(2)
-    for b in (batch, other):
-        state = b.reset(everyone(2), starts(2))
-        b.exchange(Command(np.zeros(2), tcp=state.tcp + 0.005))
-    batch.reset(np.array([True, False]), starts(2, seed=9))
-    target = starts(2).tcp + 0.003
-    a, b = (x.exchange(Command(np.zeros(2), tcp=target)) for x in (batch, other))
-    assert rows([a], 1) == rows([b], 1)
-    assert rows([a], 0) != rows([b], 0)
-
-
 def test_what_cannot_be_reached_is_refused_before_any_arm_moves() -> None:
     batch = twins(2)
     first = batch.reset(everyone(2), starts(2))
@@ -95,16 +72,6 @@ def test_what_cannot_be_reached_is_refused_before_any_arm_moves() -> None:
     again = twins(2)
     again.reset(everyone(2), starts(2))
     assert rows([now], 0) == rows([again.exchange(Command(np.zeros(2), tcp=first.tcp))], 0)
-
-
-def test_an_arm_that_was_not_reset_does_not_move() -> None:
-    batch = twins(2)
-    with pytest.raises(NotReset, match="call reset"):
-        batch.exchange(Command(np.zeros(2), tcp=starts(2).tcp))
-    batch.reset(np.array([True, False]), starts(2))
-    with pytest.raises(NotReset):
-        batch.exchange(Command(np.zeros(2), tcp=starts(2).tcp))
-    batch.exchange(Command(np.zeros(2), tcp=starts(2).tcp), np.array([True, False]))
 
 
 @pytest.mark.parametrize(("count", "threads"), [(0, 1), (1, 0), (-1, 1)])
