@@ -192,16 +192,17 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     def _seeds(self, seed: Any) -> list[int | None]:
         """One seed for each arm, None where it goes on drawing."""
-        seeds = [seed] if seed is None or isinstance(seed, int | np.integer) else seed
-        allowed = f"a whole number, 0 or more, or a list of {self.num_envs} of them"
-        if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str):
-            raise BadOption("seed", seed, allowed)
-        whole = [s is None or (isinstance(s, int | np.integer) and s >= 0) for s in seeds]
-        if not all(whole) or len(whole) not in ({1} if seeds is not seed else {self.num_envs}):
-            raise BadOption("seed", seed, allowed)
-        if seeds is seed:
-            return [None if s is None else int(s) for s in seeds]
-        return [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+        if seed is None:
+            return [None] * self.num_envs
+        if _whole(seed):
+            return [int(seed) + i for i in range(self.num_envs)]
+        if (
+            isinstance(seed, list | tuple | np.ndarray)
+            and len(seed) == self.num_envs
+            and all(s is None or _whole(s) for s in seed)
+        ):
+            return [None if s is None else int(s) for s in seed]
+        raise BadOption("seed", seed, f"a whole number, 0 or more, or a list of {self.num_envs} of them")
 
     def _mask(self, mask: Any) -> Bool:
         if mask is None:
@@ -256,3 +257,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     def _pictures(self) -> dict[str, Any]:
         return {name: self._cell.cameras[name].read().image for name in self._interface.cameras}
+
+
+def _whole(seed: Any) -> bool:
+    return isinstance(seed, int | np.integer) and seed >= 0
