@@ -21,8 +21,8 @@ class Faulty:
         self.kept.append(chunk)
         return self.inner.append(chunk)
 
-    def sample(self, n, rng):
-        return self.inner.sample(n, rng)
+    def sample(self, n, rng, horizon=1):
+        return self.inner.sample(n, rng, horizon)
 
     def view(self, where):
         return self.inner.view(where)
@@ -45,8 +45,8 @@ class BootstrapsPastTheCut(Faulty):
 
 
 class CallsATimeLimitAnEnd(Faulty):
-    def sample(self, n, rng):
-        batch = self.inner.sample(n, rng)
+    def sample(self, n, rng, horizon=1):
+        batch = self.inner.sample(n, rng, horizon)
         return replace(batch, terminated=batch.terminated | batch.truncated)
 
 
@@ -56,9 +56,15 @@ class StoresTwice(Faulty):
         return self.inner.append(replace(chunk, source=f"{chunk.source}{len(self.kept)}"))
 
 
+class RunsIntoTheNextEpisode(Faulty):
+    def sample(self, n, rng, horizon=1):
+        batch = self.inner.sample(n, rng, horizon)
+        return replace(batch, valid=np.ones_like(batch.valid))
+
+
 class PrefersTheFirst(Faulty):
-    def sample(self, n, rng):
-        batch = self.inner.sample(n, rng)
+    def sample(self, n, rng, horizon=1):
+        batch = self.inner.sample(n, rng, horizon)
         first = batch.reward.argmin()
         batch.reward[: n // 10] = batch.reward[first]
         return batch
@@ -67,15 +73,15 @@ class PrefersTheFirst(Faulty):
 class LendsItsArrays(Faulty):
     batch = None
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, horizon=1):
         if self.batch is None:
-            self.batch = self.inner.sample(n, rng)
+            self.batch = self.inner.sample(n, rng, horizon)
         return self.batch
 
 
 class KeepsWhatItWasGiven(Faulty):
-    def sample(self, n, rng):
-        batch = self.inner.sample(n, rng)
+    def sample(self, n, rng, horizon=1):
+        batch = self.inner.sample(n, rng, horizon)
         batch.obs["state"][:] = self.kept[0].obs["state"][0]
         return batch
 
@@ -109,6 +115,7 @@ SUITE = StorageSuite()
     [
         (BootstrapsPastTheCut, SUITE.test_every_transition_comes_back, ("truncated", False)),
         (CallsATimeLimitAnEnd, SUITE.test_every_transition_comes_back, ("truncated", False)),
+        (RunsIntoTheNextEpisode, SUITE.test_a_run_of_steps_stays_within_its_episode, ()),
         (StoresTwice, SUITE.test_an_append_is_acknowledged_and_a_repeated_one_adds_nothing, ()),
         (PrefersTheFirst, SUITE.test_a_batch_is_uniform_and_follows_the_generator, ()),
         (LendsItsArrays, SUITE.test_what_sample_returns_belongs_to_the_caller, ()),

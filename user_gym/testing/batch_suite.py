@@ -72,7 +72,7 @@ class BatchSuite:
         for k in range(14):
             if k == 9:
                 state = arms.reset(SOME, self._starts(seed=20))
-                for i in np.flatnonzero(SOME):
+                for i in np.flatnonzero(SOME).tolist():
                     self._assert_row(state, i, singles[i].reset(self._start(20 + i)))
             orders = self._orders(state, rng, control)
             state = arms.exchange(Command(np.zeros(N), **{key: value for key, value in orders.items()}))

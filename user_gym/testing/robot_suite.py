@@ -173,8 +173,8 @@ class RobotSuite(RobotLimits):
     def test_a_joint_order_moves_each_joint_towards_it(self, joint_arm: Robot, sign: int) -> None:
         """And not the others."""
         for joint in range(joint_arm.spec.dof):
-            began = joint_arm.reset(self._start()).q
-            target = began.copy()
+            state = joint_arm.reset(self._start())
+            target = state.q.copy()
             target[joint] += sign * 0.04
             for _ in range(SETTLE):
                 state = joint_arm.exchange(Command(0.0, joints=target))

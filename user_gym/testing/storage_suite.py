@@ -71,8 +71,8 @@ class StorageSuite:
         assert storage.append(steps(2, 50, episode=1)) == (3, 2, False)
         assert storage.append(steps(3)) == (0, 3, True)
         assert len(storage) == 5
-        for other in ({"source": "b"}, {"episode": 2}, {"sequence": 1}):
-            assert not storage.append(steps(1, 70, **other)).repeated
+        for other in (steps(1, 70, source="b"), steps(1, 70, episode=2), steps(1, 70, sequence=1)):
+            assert not storage.append(other).repeated
         assert len(storage) == 8
 
     def test_a_batch_is_uniform_and_follows_the_generator(self, storage: Storage) -> None:
@@ -84,6 +84,28 @@ class StorageSuite:
         _, counts = np.unique(one.reward, return_counts=True)
         assert len(counts) == 10
         assert np.abs(counts - 2000).max() < 200  # 4.7 standard deviations
+
+    def test_a_run_of_steps_stays_within_its_episode(self, storage: Storage) -> None:
+        """Each row, and what follows it there; 0 where nothing does; next_obs is of the last."""
+        over, horizon = np.array([False, True]), 4
+        storage.append(steps(3, 1))
+        storage.append(steps(2, 4, sequence=1, terminated=over))
+        storage.append(steps(6, 100, episode=1))
+        batch = storage.sample(DRAWS, np.random.default_rng(0), horizon)
+        assert batch.valid is not None
+        count, first = batch.valid.sum(1), batch.reward[:, 0]
+        assert (batch.valid == (np.arange(horizon) < count[:, None])).all()  # no gaps
+        assert (batch.valid[:, 0]).all()
+        assert count.max() == horizon
+        assert (first + count <= np.where(first < 50, 6, 106)).all()
+        expected = np.where(batch.valid, first[:, None] + np.arange(horizon), 0)
+        for column in (batch.reward, batch.action[..., 0], -2 * batch.extra["log_prob"]):
+            np.testing.assert_array_equal(column, expected)
+        np.testing.assert_array_equal(batch.obs["state"][:, 0], first)
+        np.testing.assert_array_equal(batch.next_obs["state"][:, 0], first + count)
+        np.testing.assert_array_equal(batch.terminated, batch.valid & (expected == 5))
+        with pytest.raises(BadOption):
+            storage.sample(1, np.random.default_rng(0), 0)
 
     def test_a_batch_has_the_documented_types(self, storage: Storage) -> None:
         """And n rows of each; observations keep their own."""
@@ -219,6 +241,7 @@ def steps(n: int = 3, began: int = 0, episode: int = 0, sequence: int = 0, **cha
         obs={"state": state, "image": image}, action=np.stack([now, -now], -1), ordered=np.stack([now + 0.5, -now], -1),
         reward=now.copy(), terminated=none, truncated=none, success=none, policy_version=now.astype(np.int64),
         is_intervention=now % 2 == 0, reward_source=("rule",) * n, time=0.1 * (1 + now.astype(float)), wall_time=1.0,
+        extra={"log_prob": -0.5 * now},
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -234,7 +257,7 @@ def drawn(storage: Storage) -> Rows:
             batch.next_obs["image"][:, 0, 0, 0],
         ),
         *(batch.action[:, 1], batch.ordered[:, 0], batch.reward, batch.terminated, batch.truncated),
-        *(batch.policy_version, batch.is_intervention),
+        *(batch.policy_version, batch.is_intervention, batch.extra["log_prob"]),
     )
     return set(zip(*(column.tolist() for column in columns), strict=True))
 
@@ -247,5 +270,5 @@ def transitions(*chunks: Chunk) -> Rows:
         for i in range(len(c)):
             seen = (state[i, 0], image[i, 3, 4, 2], state[i + 1, 2], image[i + 1, 0, 0, 0])
             did = (c.action[i, 1], c.ordered[i, 0], c.reward[i], c.terminated[i], c.truncated[i])
-            rows.add(tuple(v.item() for v in (*seen, *did, c.policy_version[i], c.is_intervention[i])))
+            rows.add(tuple(v.item() for v in (*seen, *did, c.policy_version[i], c.is_intervention[i], c.extra["log_prob"][i])))
     return rows
