@@ -97,7 +97,7 @@ class Config:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if not (low <= value <= high and math.isfinite(value)):  # NaN fails as well
+            if not low <= value <= high:  # NaN fails as well
                 raise BadOption(name, value, f"{low:g} or more" if high == math.inf else f"{low:g} .. {high:g}")
         if self.demos and self.control != "tcp":
             raise BadOption("control", self.control, "tcp", "the scripted expert orders the TCP; or use --demos 0")

@@ -15,7 +15,7 @@ def test_a_spec_hash_is_of_names_shapes_and_dtypes_and_of_nothing_else():
     others = [
         spec_hash({"critic": net}, encoder), spec_hash({"actor": Ensemble(1, (3, 9, 2), False)}, encoder),
         spec_hash({"actor": net}, None), spec_hash({"actor": net}, Encoder({"a": (64, 64)}, features=6)),
-        spec_hash({"actor": net}, double),
+        spec_hash({"actor": net}, double), spec_hash({"actor": Ensemble(1, (4, 8, 2), False)}, encoder),
     ]  # fmt: skip
     assert len({own, *others}) == 1 + len(others)
 

@@ -100,6 +100,15 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(tw
     assert resumed(two_checkpoints)[1] == "ten"
 
 
+def test_writing_the_same_checkpoint_again_keeps_the_one_before(two_checkpoints):
+    *_, run, store = resumed(two_checkpoints)
+    run.open()
+    run.save(Memory("again").save, store, Counters(20, 1, 80, 80))
+    run.close()
+    truncate(two_checkpoints / "checkpoint-20-80.pt")
+    assert resumed(two_checkpoints)[1] == "ten"
+
+
 def test_a_run_without_a_whole_checkpoint_says_what_to_do(two_checkpoints):
     truncate(two_checkpoints / "experience" / "00000.npz")
     with pytest.raises(UserGymError, match=r"no checkpoint .* is whole .*00000.npz is damaged.*remove the folder"):
