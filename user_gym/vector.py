@@ -260,4 +260,4 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
 
 def _whole(seed: Any) -> bool:
-    return isinstance(seed, int | np.integer) and seed >= 0
+    return isinstance(seed, int | np.integer) and bool(seed >= 0)
