@@ -178,13 +178,14 @@ class Run:
         older, self._agent = self._agent, f"checkpoint-{counters.env_steps}-{counters.updates}.pt"
         write_aside(self.folder / self._agent, save_agent)
         newest = self.folder / "state.json"
-        if newest.exists() and older != self._agent:
+        anew = older != self._agent  # else the one before stays what it is
+        if anew and newest.exists():
             os.replace(newest, self.folder / "state.previous.json")
         digests = self._digests | {self._agent: _digest(self.folder / self._agent)}
         state = {"agent": self._agent, "digests": digests, "counters": dataclasses.asdict(counters)}
         write_json(newest, state | {"seconds": self.seconds, "total": self.total, "curve": self.curve})
         for old in self.folder.glob("checkpoint-*.pt"):
-            if old.name not in (self._agent, older):
+            if anew and old.name not in (self._agent, older):
                 old.unlink()
 
     def restore(self, restore_agent: Callable[[Path], object], kept: Kept) -> Counters | None:
