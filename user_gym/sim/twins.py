@@ -7,6 +7,7 @@ threads, bit for bit. A control period is one call; the contact force is average
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import mujoco
@@ -80,6 +81,7 @@ class MujocoTwins:
             self._tool = model.body(f"link{self.spec.dof}").id
         self._ctrl_rows = list(self._ctrl)
         self._tcp_control = plant.control == "tcp"
+        self._q_low, self._q_high = self.spec.q_min + self.spec.joint_margin, self.spec.q_max - self.spec.joint_margin
         self._finger_step = self.spec.gripper.speed / 2 * plant.substeps * plant.dt  # m: each finger does half the width
         if self._tcp_control:
             self._target_rows = list(self._mocap_quat[:, int(model.body("target").mocapid[0])])
@@ -144,14 +146,7 @@ class MujocoTwins:
         """`exchange` without looking at the result."""
         batch = self._opened()
         rows = self._all if mask is None else np.flatnonzero(mask).tolist()
-        orders = commands.joints if commands.tcp is None else commands.tcp
-        assert orders is not None  # robots.safety refuses an order with neither
-        gripper = np.broadcast_to(commands.gripper, (self.count,)) if self.plant.fingers else self._shut
-        for i in rows:
-            if not self._ready[i]:
-                raise NotReset("exchange before reset; call reset first")
-            if not math.isfinite(np.add.reduce(orders[i])):
-                raise BadAction(f"order {orders[i]} for {self.spec.name}; allowed: finite numbers")
+        orders, gripper = self._refuse(commands, rows)
         for i in rows:
             self._order(i, orders[i], gripper[i])
         batch.step(mask, self.plant.substeps)
@@ -168,6 +163,24 @@ class MujocoTwins:
             self._measure_wrench(i)
         if diverged:
             raise RobotFault(f"simulation of {self.spec.name} number {diverged} diverged; reset it, or use a smaller dt")
+
+    def _refuse(self, commands: Command, rows: Iterable[int]) -> tuple[F64, F64]:
+        """The orders (n, 6 or dof) and the gripper's (n,), if they mean something and the arms are ready."""
+        for i in rows:
+            if not self._ready[i]:
+                raise NotReset("exchange before reset; call reset first")
+        orders, other = (commands.tcp, commands.joints) if self._tcp_control else (commands.joints, commands.tcp)
+        shape = (self.count, 6 if self._tcp_control else self.spec.dof)
+        if orders is None or other is not None or np.shape(orders) != shape:
+            kind = "tcp" if self._tcp_control else "joints"
+            raise BadAction(
+                f"an order for {self.spec.name} under {self.plant.control} control is {kind} alone, of shape {shape[1:]}"
+            )
+        gripper = np.broadcast_to(commands.gripper, (self.count,)) if self.plant.fingers else self._shut
+        for i in rows:
+            if not math.isfinite(np.add.reduce(orders[i]) + gripper[i]):
+                raise BadAction(f"order {orders[i]}, gripper {gripper[i]} for {self.spec.name}; allowed: finite numbers")
+        return orders, gripper
 
     def states(self, row: int | None = None) -> RobotState:
         """All states (n, ...), or one without the batch axis."""
@@ -226,7 +239,7 @@ class MujocoTwins:
             quat[:] = _DOWN_WXYZ
             mujoco.mju_quatIntegrate(quat, order[3:] * _FLIP, 1.0)
         else:
-            ctrl[: self.spec.dof] = order
+            ctrl[: self.spec.dof] = np.minimum(np.maximum(order, self._q_low), self._q_high)  # the arm's own limit
         if self.plant.fingers:
             fingers = ctrl[-self.plant.fingers :]  # their targets run ahead no faster than the gripper can
             wanted = gripper * self.spec.gripper.width / 2
