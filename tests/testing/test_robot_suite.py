@@ -11,7 +11,7 @@ from user_gym.testing.robot_suite import RobotSuite
 
 # What a twin does not hold yet. A line leaves when its test passes.
 KNOWN = {
-    "test_a_joint_order_past_a_limit_takes_no_joint_past_it": "a jump of radians, which no clamped order is, overshoots by 0.06",
+    "test_a_joint_order_past_a_limit_takes_no_joint_past_it": "a jump of radians, as no clamped order is, overshoots by 0.06",
     "test_an_order_far_out_of_reach_takes_no_joint_past_its_limits": "the same: by 0.01 rad on the ARX",
 }
 
