@@ -2,7 +2,7 @@
 
 The peers pin other versions than ours, so each runs in the interpreter it is given:
 
-    python -m venv /tmp/peers && /tmp/peers/bin/pip install robosuite gymnasium-robotics
+    python -m venv /tmp/peers && /tmp/peers/bin/pip install robosuite gymnasium-robotics "mujoco<3.4"
     python -m benchmarks.peers_env --peers /tmp/peers/bin/python
 
 Counted are steps per CPU second of one process with random actions, state observations and each package's defaults at its own
@@ -43,7 +43,7 @@ rate(env.reset, lambda: env.step(env.action_space.sample()), 1000)
     "gymnasium-robotics FetchPush (25 Hz)": """
 import gymnasium, gymnasium_robotics
 gymnasium.register_envs(gymnasium_robotics)
-env = next(gymnasium.make(i) for i in sorted(gymnasium.registry) if i.startswith("FetchPush-v"))
+env = gymnasium.make(max(i for i in gymnasium.registry if i.startswith("FetchPush-v")))
 env.reset(seed=0)
 rate(env.reset, lambda: env.step(env.action_space.sample()), 1000)
 """,
