@@ -81,6 +81,7 @@ class MujocoTwins:
             self._tool = model.body(f"link{self.spec.dof}").id
         self._ctrl_rows = list(self._ctrl)
         self._tcp_control = plant.control == "tcp"
+        self._order_shape = (self.count, 6 if self._tcp_control else self.spec.dof)
         self._q_low, self._q_high = self.spec.q_min + self.spec.joint_margin, self.spec.q_max - self.spec.joint_margin
         self._finger_step = self.spec.gripper.speed / 2 * plant.substeps * plant.dt  # m: each finger does half the width
         if self._tcp_control:
@@ -166,18 +167,16 @@ class MujocoTwins:
 
     def _refuse(self, commands: Command, rows: Iterable[int]) -> tuple[F64, F64]:
         """The orders (n, 6 or dof) and the gripper's (n,), if they mean something and the arms are ready."""
-        for i in rows:
-            if not self._ready[i]:
-                raise NotReset("exchange before reset; call reset first")
         orders, other = (commands.tcp, commands.joints) if self._tcp_control else (commands.joints, commands.tcp)
-        shape = (self.count, 6 if self._tcp_control else self.spec.dof)
-        if orders is None or other is not None or np.shape(orders) != shape:
+        if orders is None or other is not None or orders.shape != self._order_shape:
             kind = "tcp" if self._tcp_control else "joints"
             raise BadAction(
-                f"an order for {self.spec.name} under {self.plant.control} control is {kind} alone, of shape {shape[1:]}"
+                f"an order for {self.spec.name} under {self.plant.control} control is {kind} alone, of shape {self._order_shape[1:]}"
             )
         gripper = np.broadcast_to(commands.gripper, (self.count,)) if self.plant.fingers else self._shut
         for i in rows:
+            if not self._ready[i]:
+                raise NotReset("exchange before reset; call reset first")
             if not math.isfinite(np.add.reduce(orders[i]) + gripper[i]):
                 raise BadAction(f"order {orders[i]}, gripper {gripper[i]} for {self.spec.name}; allowed: finite numbers")
         return orders, gripper
