@@ -169,10 +169,8 @@ class MujocoTwins:
         """The orders (n, 6 or dof) and the gripper's (n,), if they mean something and the arms are ready."""
         orders, other = (commands.tcp, commands.joints) if self._tcp_control else (commands.joints, commands.tcp)
         if orders is None or other is not None or orders.shape != self._order_shape:
-            kind = "tcp" if self._tcp_control else "joints"
-            raise BadAction(
-                f"an order for {self.spec.name} under {self.plant.control} control is {kind} alone, of shape {self._order_shape[1:]}"
-            )
+            allowed = f"{'tcp' if self._tcp_control else 'joints'} alone, of shape {self._order_shape[1:]}"
+            raise BadAction(f"an order for {self.spec.name} under {self.plant.control} control is {allowed}")
         gripper = np.broadcast_to(commands.gripper, (self.count,)) if self.plant.fingers else self._shut
         for i in rows:
             if not self._ready[i]:
