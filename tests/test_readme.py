@@ -43,3 +43,14 @@ def test_its_commands_are_targets_of_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"^make (\w+)", README, re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    assert not re.findall(r"^[A-Z]{4,}$", README, re.M)
+
+
+def test_the_files_it_says_a_run_leaves_are_those_a_run_leaves() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "baselines").glob("*.py"))
+    named = set(re.findall(r"`(\w+\.(?:json|png|gif))`", README))
+    assert named >= {"summary.json", "curve.png", "film.gif"}
+    assert not [name for name in named if f'"{name}"' not in code]
