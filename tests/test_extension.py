@@ -83,15 +83,18 @@ class Homing:
         return RewardSignal(-float(error @ velocity) / (np.linalg.norm(error) + 0.1), None, "homing")
 
 
+LEAD = 20  # updates that either side may be ahead, where not synchronous
+
+
 def trained(synchronous: bool) -> tuple[RewardWeightedRegression, Buffer]:
     env = RewardFrom(gym.make(ID, max_episode_steps=20), Homing())
     agent, buffer = RewardWeightedRegression(), Buffer.open(":memory:")
     result = train(
         env, agent, buffer, steps=600, updates_per_step=0.5, synchronous=synchronous, learning_starts=100, random_steps=100,
-        batch_size=64, max_seconds=0.5,
+        batch_size=64, max_seconds=0.5, tolerance=LEAD,
     )  # fmt: skip
     assert result.counters.env_steps == len(buffer) == 600
-    assert result.counters.updates == pytest.approx(250, abs=0 if synchronous else 100)
+    assert result.counters.updates == pytest.approx(250, abs=0 if synchronous else LEAD)
     env.close()
     return agent, buffer
 
@@ -115,7 +118,7 @@ def test_a_policy_an_algorithm_and_a_reward_of_ones_own_are_trained(synchronous)
     agent, buffer = trained(synchronous)
     assert distance_left(Linear()) > 0.9
     agent.policy.weights = agent.theta
-    assert distance_left(agent.policy) < 0.6
+    assert distance_left(agent.policy) < (0.6 if synchronous else 0.75)  # when the other side runs is up to the machine
     assert buffer.sample(50, np.random.default_rng(0)).policy_version.max() > 0
     buffer.close()
 
