@@ -55,7 +55,7 @@ def write_film(path: Path, frames: Sequence[NDArray[np.uint8]], seconds: float) 
     from PIL import Image
 
     pictures = [
-        Image.fromarray(frame).resize((320, 320)).convert("P", palette=Image.Palette.ADAPTIVE, colors=64) for frame in frames
+        Image.fromarray(frame).resize((320, 320)).convert("P", palette=Image.Palette.ADAPTIVE, colors=128) for frame in frames
     ]
     write_aside(
         path,

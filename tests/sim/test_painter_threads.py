@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import user_gym
+from user_gym.sim import painter
 from user_gym.errors import MissingSystem
 
 
@@ -26,3 +27,11 @@ def test_a_pixel_env_is_reset_stepped_and_closed_in_three_threads() -> None:
     assert (first["side"] != second["side"]).any()
     in_its_own_thread(env.close)
     assert user_gym
+
+
+def test_a_process_forked_from_one_that_drew_is_told_to_spawn_instead_of_hanging(monkeypatch) -> None:
+    monkeypatch.setattr(painter, "_drawing", -1)  # as a fork would find it
+    env = gymnasium.make("User/PegInsert-sim-v0", obs="pixels")
+    with pytest.raises(MissingSystem, match="spawn"):
+        env.reset(seed=0)
+    env.close()

@@ -17,12 +17,21 @@ SMALL = 256  # pixels; up to this size round shapes get half the facets, which s
 _CURE = "install libegl1 and libgl1 (Debian: apt-get install libegl1 libgl1), or libosmesa6 and set MUJOCO_GL=osmesa"
 
 
+_drawing: int | None = None  # process that opened a context; a fork inherits it, and would wait for ever for GL's threads
+
+
 def open_context(width: int, height: int) -> Any:
     """An off-screen OpenGL context: EGL, or OSMesa where MUJOCO_GL says so.
 
     Raises:
-        MissingSystem: this machine cannot draw; names the packages.
+        MissingSystem: this machine or this process cannot draw; names the cure.
     """
+    global _drawing
+    if _drawing not in (None, os.getpid()):
+        raise MissingSystem(
+            "this process was forked from one that had begun to draw, and OpenGL does not survive a fork; "
+            "start processes with the 'spawn' context, as in AsyncVectorEnv(..., context='spawn')"
+        )
     backend = os.environ.get("MUJOCO_GL", "egl").lower()
     backend = backend if backend in ("egl", "osmesa") else "egl"  # glfw needs a window; pictures never do
     try:
@@ -30,7 +39,9 @@ def open_context(width: int, height: int) -> Any:
             from mujoco.osmesa import GLContext
         else:
             from mujoco.egl import GLContext
-        return GLContext(width, height)
+        context = GLContext(width, height)
+        _drawing = os.getpid()
+        return context
     except (ImportError, OSError, AttributeError, RuntimeError) as e:
         raise MissingSystem(f"cannot draw with {backend}: {e}; {_CURE}. State observations need none of this.") from e
 
