@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import user_gym
-from user_gym.sim import painter
 from user_gym.errors import MissingSystem
+from user_gym.sim import painter
 
 
 def test_a_pixel_env_is_reset_stepped_and_closed_in_three_threads() -> None:
