@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import gymnasium
@@ -152,6 +153,19 @@ def test_progress_comes_about_every_so_many_steps():
     assert 0 <= seen[1].success_rate <= 1
     assert seen[1].metrics.keys() == {"mean"}
     assert metrics == list(range(1, 301))
+
+
+def test_in_a_synchronous_run_a_look_comes_at_the_end_of_the_learners_turn(monkeypatch):
+    counted = SamplesPerInsert.insert
+
+    def late(self, n, timeout=None):
+        time.sleep(0.002)  # a chunk that is stored, and not counted yet
+        counted(self, n, timeout)
+
+    monkeypatch.setattr(SamplesPerInsert, "insert", late)
+    seen = []
+    run(steps=200, learning_starts=20, updates_per_step=2, progress_every=10, on_progress=seen.append)
+    assert [(p.env_steps, p.updates) for p in seen if p.updates] == [(n, 2 * (n - 20)) for n in range(30, 210, 10)]
 
 
 def test_progress_tells_the_version_that_was_published_last_and_metrics_of_its_own():

@@ -101,6 +101,7 @@ class Learner:
         self._rng = np.random.default_rng([seed, updates])
         self._on_metrics = on_metrics
         self.updates, self.stored_steps = updates, 0
+        self._first_step, self._drained_steps = limiter.state().inserted, 0
         self.scores = Scores()
         self.metrics: Mapping[str, float] = {}
 
@@ -113,6 +114,7 @@ class Learner:
         try:
             while True:
                 chunk = self._channel.get(timeout=0)
+                self._drained_steps += len(chunk)
                 if not self._storage.append(chunk).repeated:
                     self.stored_steps += len(chunk)
                     self.scores.add(chunk)
@@ -125,12 +127,15 @@ class Learner:
         Args:
             stop: end now.
             ended: set after the last chunk was put.
-            each: called after each update, and at each glance at the channel.
+            each: called after each update, and at each glance at the channel; where the two sides take turns, at the end of
+                the learner's turn, so that what it sees is the same in every run.
         """
+        turns = self._limiter.tolerance == 0
         while not stop.is_set():
             last = ended.is_set()  # asked before draining, so what was put before the end is not missed
             self.drain()
-            each()
+            if not turns or self._at_rest():
+                each()
             empty = not len(self._storage)
             if last and (empty or math.isinf(self._limiter.tolerance) or self._limiter.owed < 1):
                 return
@@ -142,15 +147,20 @@ class Learner:
             except TimeoutError:
                 continue
             self.drain()  # what made this update allowed is in the channel by now
-            self.update()
+            self.update(each if turns and self._limiter.owed == 1 else lambda: None)
 
-    def update(self) -> None:
-        """One update, published if it is time, then counted."""
+    def _at_rest(self) -> bool:
+        """Nothing is owed for any of the drained steps; false for a moment after a chunk was put, until it is counted."""
+        return self._limiter.owed < 1 and self._limiter.state().inserted == self._first_step + self._drained_steps
+
+    def update(self, before_release: Callable[[], None] = lambda: None) -> None:
+        """One update, published if it is time, then counted; `before_release` runs while a collector still waits for it."""
         # A copy: an agent may hand out its own dict and go on writing it, while others read this one.
         self.metrics = dict(self._agent.update(self._sampler(self._storage, self._rng)))
         self.updates += 1
         if self.updates % self._publish_every == 0:
             self.publish()
+        before_release()
         self._limiter.done()
         if self._on_metrics is not None:
             self._on_metrics(self.updates, self.metrics)
