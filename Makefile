@@ -64,5 +64,5 @@ clean:  ## remove .venv and caches; runs/ stays
 
 # Holds all of train's packages, so train need not install again.
 .venv/.dev: pyproject.toml | .venv/.made
-	$(INSTALL) -e '.[dev,train,sb3]'
+	$(INSTALL) -e '.[dev,train,sb3,vendors]'
 	@touch .venv/.train $@

@@ -12,7 +12,11 @@ standard class that a caller would expect.
     +-- MissingExtra       ImportError    an optional part of user_gym is not installed
     +-- MissingSystem      RuntimeError   a system package (EGL, a display) is not installed
     +-- Unreachable        RuntimeError   no pose of the arm reaches what was asked
+    +-- NoRobot            LookupError    no robot is free, healthy and able to do the task
     +-- RobotFault         RuntimeError   the robot itself refused or stopped
+        +-- Reflex         RuntimeError   a protective stop of the robot; it needs recovery before it moves again
+        +-- LinkLost       ConnectionError  no answer from the robot; the link has to be built anew
+        +-- Stopped        RuntimeError   an operator, a watchdog or a limit of the driver stopped it
 
 A message names the thing, the value, what is allowed and the cure.
 """
@@ -84,3 +88,19 @@ class Unreachable(UserGymError, RuntimeError):
 
 class RobotFault(UserGymError, RuntimeError):
     """The robot refused an order or stopped by itself."""
+
+
+class Reflex(RobotFault):
+    """The robot stopped to protect itself or others; it refuses motions until it is told to recover."""
+
+
+class LinkLost(RobotFault, ConnectionError):
+    """The robot does not answer any more; the connection has to be built anew."""
+
+
+class Stopped(RobotFault):
+    """An operator, the watchdog or one of the driver's own limits stopped the robot."""
+
+
+class NoRobot(UserGymError, LookupError):
+    """No robot is free, healthy and able to do the task; the message lists every candidate and why not."""

@@ -3,7 +3,9 @@
 The controller needs no Python between substeps. In `control="tcp"` site actuators pull the TCP towards its equilibrium:
 force = clip(K e) along the base's axes (the position is their control), torque = clip(K e) along the target's own axes
 (a mocap body holds the rotation), minus D v. Where the damping is the motors' (ARX), joint actuators give -kd dq instead.
-In `control="joint"` each joint has a position servo. Gravity is compensated, as both robots do it themselves.
+In `control="joint"` each joint has a position servo. In `control="motors"`, which protocol twins use, each joint has one motor:
+torque = ctrl + bias 1 * q + bias 2 * dq, so that a motor's own stiffness and damping are integrated implicitly. Gravity is
+compensated, as both robots do it themselves; a motor twin may take that away where the driver has to do it.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
     Args:
         spec: the arm.
         task: its bodies are added; its rate gives the number of substeps.
-        control: "tcp" or "joint".
+        control: "tcp", "joint" or "motors".
         dt: s, 0.001 .. 0.005, a divisor of the control period.
         dressed: with the shapes, textures and lights that only pictures need; the state has the same layout.
 
@@ -125,7 +127,7 @@ def history(plant: Plant, field: str, buffers: F64) -> F64:
 
 
 def _substeps(task: Task, control: str, dt: float) -> int:
-    if control not in ("tcp", "joint"):
+    if control not in ("tcp", "joint", "motors"):
         raise BadOption("control", control, "tcp | joint")
     if not (isinstance(dt, int | float | np.floating) and MIN_DT <= dt <= MAX_DT):
         raise BadOption("dt", dt, f"{MIN_DT} .. {MAX_DT} (seconds)")
@@ -222,9 +224,12 @@ def _add_controller(ms: Any, spec: RobotSpec, control: str, arm: Arm) -> None:
         else:
             for i in range(spec.dof):
                 _joint_actuator(ms, f"damper{i}", f"joint{i + 1}")
-    else:
+    elif control == "joint":
         for i in range(spec.dof):
             _joint_actuator(ms, f"servo{i}", f"joint{i + 1}")
+    else:
+        for i in range(spec.dof):
+            _joint_actuator(ms, f"motor{i}", f"joint{i + 1}").gainprm[0] = 1.0
     for finger in arm.fingers:
         a = _joint_actuator(ms, finger, finger)
         a.gainprm[0], a.biasprm[1], a.biasprm[2] = FINGER_SERVO, -FINGER_SERVO, -FINGER_SERVO * FINGER_LAG
