@@ -188,6 +188,7 @@ def test_options_outside_what_is_allowed_are_refused(options):
     [
         ({"obs": {"state": np.zeros((3, 2))}}, "'state' has 3 rows; 3 steps need 4"),
         ({"obs": {}}, "no observation"),
+        ({"obs": {"state": np.array([[0.0], [0], [np.nan], [0]])}}, "observation 'state' is not finite in row 2"),
         ({"action": np.zeros((2, 1), np.float32)}, "action has 2 rows"),
         ({"action": np.zeros((3, 1))}, "action is float64"),
         ({"ordered": np.zeros((2, 1), np.float32)}, "ordered has 2 rows"),

@@ -309,7 +309,7 @@ def test_weights_are_out_before_the_limiter_counts_the_update():
 
 
 def test_options_outside_what_is_allowed_are_refused():
-    for options in ({"steps": 5, "start": Counters(10)}, {"progress_every": 0}, {"batch_size": 0}, {"publish_every": 0}):
+    for options in ({"steps": 5, "start": Counters(10)}, {"progress_every": 0}, {"batch_size": 0}, {"publish_every": 2.5}):
         with pytest.raises(BadOption):
             run(**options)
 

@@ -47,6 +47,7 @@ from user_gym.core.learning import (
     Storage,
     Weights,
 )
+from user_gym.core.numbers import real, whole
 from user_gym.core.spec import (
     CameraSpec,
     Compliance,
@@ -119,4 +120,6 @@ __all__ = [
     "Weights",
     "Window",
     "Workspace",
+    "real",
+    "whole",
 ]

@@ -11,7 +11,7 @@ from threading import Lock
 
 import numpy as np
 
-from user_gym.core import Acknowledgement, Batch, Chunk
+from user_gym.core import Acknowledgement, Batch, Chunk, whole
 from user_gym.errors import BadOption, Closed
 from user_gym.system.chunk import check
 from user_gym.system.columns import Columns, Positions
@@ -22,8 +22,8 @@ class Buffer:
     """Storage in memory. Thread-safe: one lock. Build it with `Buffer.open(":memory:")`."""
 
     def __init__(self, capacity: int | None = None) -> None:
-        if capacity is not None and capacity < 2:
-            raise BadOption("capacity", capacity, "2 rows or more, or None for no limit")
+        if capacity is not None:
+            capacity = whole("capacity", capacity, 2, "2 rows or more, a whole number, or None for no limit")
         self._capacity = capacity
         self._lock = Lock()
         self._columns = Columns(capacity)

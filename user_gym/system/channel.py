@@ -8,7 +8,8 @@ from collections.abc import Callable
 from threading import Condition
 from typing import Generic, NamedTuple, TypeVar
 
-from user_gym.errors import BadOption, Closed
+from user_gym.core import whole
+from user_gym.errors import Closed
 
 Item = TypeVar("Item")
 
@@ -31,9 +32,7 @@ class Channel(Generic[Item]):
     """
 
     def __init__(self, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
-        if capacity < 1:
-            raise BadOption("capacity", capacity, "1 or more")
-        self._capacity, self._clock = capacity, clock
+        self._capacity, self._clock = whole("capacity", capacity, 1), clock
         self._items: deque[Item] = deque()
         self._changed = Condition()
         self._closed = False

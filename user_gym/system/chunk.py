@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time as _time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import Chunk
+from user_gym.core import Chunk, real
 from user_gym.errors import BadChunk, BadOption, NotReset
 
 _FIRST_ROWS = 64
@@ -65,10 +67,8 @@ class ChunkBuilder:
     ) -> None:
         if kind not in _KINDS:
             raise BadOption("kind", kind, " or ".join(_KINDS))
-        if not max_seconds > 0:
-            raise BadOption("max_seconds", max_seconds, "s > 0")
-        if not period > 0:
-            raise BadOption("period", period, "s > 0")
+        max_seconds = real("max_seconds", max_seconds, sys.float_info.min, math.inf, "s > 0")
+        period = real("period", period, sys.float_info.min, sys.float_info.max, "s > 0")
         self._source, self._robot, self._task, self._kind, self._clock = source, robot, task, kind, clock
         self._max_seconds, self._period, self._wall_clock = max_seconds, period, wall_clock
         self._env_id, self._spec_hash = env_id, spec_hash
@@ -256,8 +256,10 @@ def check(chunk: Chunk) -> None:
             raise BadChunk(f"{where}: extra {name!r} has shape {np.shape(column)}; reward has {steps} rows")
     if chunk.ordered.shape != chunk.action.shape:
         raise BadChunk(f"{where}: ordered has shape {chunk.ordered.shape}; action has {chunk.action.shape}")
-    for name in (*_ACTIONS, "reward", "time"):
-        finite = np.isfinite(getattr(chunk, name))
+    numbers = {name: getattr(chunk, name) for name in (*_ACTIONS, "reward", "time")}
+    numbers |= {f"observation {name!r}": column for name, column in chunk.obs.items() if column.dtype.kind == "f"}
+    for name, column in numbers.items():
+        finite = np.isfinite(column)
         if not finite.all():
             raise BadChunk(f"{where}: {name} is not finite in row {int(np.argwhere(~finite)[0][0])}")
     if steps > 1 and not (np.diff(chunk.time) > 0).all():

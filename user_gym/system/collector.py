@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import Builder, Chunk, Policy
+from user_gym.core import Builder, Chunk, Policy, whole
 from user_gym.errors import BadOption, Closed, RobotFault
 from user_gym.system.broadcast import Broadcaster
 from user_gym.system.channel import Channel
@@ -66,16 +66,14 @@ class Collector:
         low, high = getattr(env.action_space, "low", None), getattr(env.action_space, "high", None)
         if low is None or high is None or not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise BadOption("action space", env.action_space, "a Box with finite bounds")
-        if max_faults < 1:
-            raise BadOption("max_faults", max_faults, "1 or more")
         self._env, self._policy, self._builder = env, policy, builder
         self._channel, self._limiter, self._broadcaster = channel, limiter, broadcaster
         self._low, self._high = low, high
         self._next_seed: int | None = seed + episodes
-        self._random_steps = random_steps
+        self._random_steps = whole("random_steps", random_steps, 0)
         self._rng = np.random.default_rng([seed, episodes])
         self._policy_seed: int | None = int(np.random.SeedSequence([seed, episodes, 1]).generate_state(1)[0])
-        self._max_faults = max_faults
+        self._max_faults = whole("max_faults", max_faults, 1)
         self._plan: deque[_Planned] = deque()
         self._refused = False  # limiter or channel are closed
         self._version = _RANDOM  # until the policy acts for the first time

@@ -9,8 +9,8 @@ from threading import Event
 
 import numpy as np
 
-from user_gym.core import Agent, Batch, Chunk, Storage
-from user_gym.errors import BadOption, Closed
+from user_gym.core import Agent, Batch, Chunk, Storage, whole
+from user_gym.errors import Closed
 from user_gym.system.broadcast import Broadcaster
 from user_gym.system.channel import Channel
 from user_gym.system.ratelimit import SamplesPerInsert
@@ -91,9 +91,7 @@ class Learner:
         updates: int = 0,
         on_metrics: Callable[[int, Mapping[str, float]], None] | None = None,
     ) -> None:
-        for name, value in (("batch_size", batch_size), ("publish_every", publish_every)):
-            if value < 1:
-                raise BadOption(name, value, "1 or more")
+        batch_size, publish_every = whole("batch_size", batch_size, 1), whole("publish_every", publish_every, 1)
         self._agent, self._storage, self._channel = agent, storage, channel
         self._limiter, self._broadcaster = limiter, broadcaster
         self._sampler: Sampler = sampler or (lambda storage, rng: storage.sample(batch_size, rng))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import Batch, Storage
+from user_gym.core import Batch, Storage, real, whole
 from user_gym.errors import BadOption
 
 
@@ -24,11 +25,14 @@ class Mixture:
     """
 
     def __init__(self, parts: Sequence[tuple[Storage, float]], batch_size: int = 256, horizon: int = 1) -> None:
-        if not parts or any(not share > 0 for _, share in parts):
-            raise BadOption("parts", [share for _, share in parts], "one part or more, each with a share > 0")
-        if batch_size < len(parts):
-            raise BadOption("batch_size", batch_size, f"{len(parts)} or more, one for each part")
-        self._parts, self._batch_size, self._horizon = tuple(parts), batch_size, horizon
+        allowed = "one part or more, each with a share > 0"
+        if not parts:
+            raise BadOption("parts", parts, allowed)
+        for _, share in parts:
+            real("share of a part", share, sys.float_info.min, sys.float_info.max, allowed)
+        least = len(parts)
+        self._parts, self._horizon = tuple(parts), whole("horizon", horizon, 1)
+        self._batch_size = whole("batch_size", batch_size, least, f"a whole number, {least} or more, one for each part")
 
     def __call__(self, storage: Storage, rng: np.random.Generator) -> Batch:
         """One batch; `storage`, the learner's own, is not used. Raises BadOption when all parts are empty."""

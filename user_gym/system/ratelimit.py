@@ -7,11 +7,13 @@ side may run ahead of it: 0 is strict and synchronous (the two take turns), math
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from threading import Condition
 from typing import NamedTuple
 
+from user_gym.core import real, whole
 from user_gym.errors import BadOption, Closed
 
 
@@ -39,13 +41,9 @@ class SamplesPerInsert:
     def __init__(
         self, ratio: float, tolerance: float, min_inserted: int = 0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if not (math.isfinite(ratio) and ratio > 0):
-            raise BadOption("ratio", ratio, "updates per step, finite and > 0")
-        if not tolerance >= 0:
-            raise BadOption("tolerance", tolerance, "updates >= 0; 0 is synchronous, math.inf runs free")
-        if min_inserted < 0:
-            raise BadOption("min_inserted", min_inserted, "steps >= 0")
-        self.ratio, self.tolerance, self.min_inserted = ratio, tolerance, min_inserted
+        self.ratio = real("ratio", ratio, sys.float_info.min, sys.float_info.max, "updates per step, finite and > 0")
+        self.tolerance = real("tolerance", tolerance, 0.0, math.inf, "updates >= 0; 0 is synchronous, math.inf runs free")
+        self.min_inserted = whole("min_inserted", min_inserted, 0)
         self._clock = clock
         self._inserted = self._sampled = 0
         self._closed = False

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from user_gym.core import Agent, Chunk, Storage
-from user_gym.errors import BadOption, UserGymError
+from user_gym.core import Agent, Chunk, Storage, whole
+from user_gym.errors import UserGymError
 from user_gym.system.broadcast import Broadcaster
 from user_gym.system.channel import Channel
 from user_gym.system.chunk import ChunkBuilder
@@ -136,10 +136,8 @@ def train(
         BadOption: an option that is not allowed.
         Exception: whatever environment, policy or agent raise; all threads have ended by then.
     """
-    if steps < start.env_steps:
-        raise BadOption("steps", steps, f"{start.env_steps} or more, the steps already taken")
-    if progress_every < 1:
-        raise BadOption("progress_every", progress_every, "1 step or more")
+    whole("steps", steps, start.env_steps, f"a whole number, {start.env_steps} or more, the steps already taken")
+    whole("progress_every", progress_every, 1)
     stop = stop or threading.Event()
     limiter = SamplesPerInsert(updates_per_step, 0.0 if synchronous else tolerance, learning_starts)
     limiter.restore(LimiterState(start.env_steps, start.updates))
