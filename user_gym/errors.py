@@ -13,6 +13,7 @@ standard class that a caller would expect.
     +-- MissingSystem      RuntimeError   a system package (EGL, a display) is not installed
     +-- Unreachable        RuntimeError   no pose of the arm reaches what was asked
     +-- NoRobot            LookupError    no robot is free, healthy and able to do the task
+    +-- Busy               RuntimeError   a device is leased to another owner
     +-- RobotFault         RuntimeError   the robot itself refused or stopped
         +-- Reflex         RuntimeError   a protective stop of the robot; it needs recovery before it moves again
         +-- LinkLost       ConnectionError  no answer from the robot; the link has to be built anew
@@ -104,3 +105,7 @@ class Stopped(RobotFault):
 
 class NoRobot(UserGymError, LookupError):
     """No robot is free, healthy and able to do the task; the message lists every candidate and why not."""
+
+
+class Busy(UserGymError, RuntimeError):
+    """A device is leased to another owner; the message names the owner."""
