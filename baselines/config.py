@@ -7,8 +7,9 @@ tuned on the training seeds 0 to 4 of peg insertion, and on no others.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from user_gym.errors import BadOption
 
@@ -85,8 +86,22 @@ class Config:
     """deterministic episodes of the last policy, at the end"""
     film: bool = True
     """make a GIF of the last policy"""
+    address: str | None = None
+    """of a real robot, as in the inventory; None: the first free one that can do the task. Simulated ids take none"""
+    twin: str | None = None
+    """side door of a protocol twin at that address, as `user-gym twin` prints it"""
     run_dir: Path | None = None
     """folder of the run; default: runs/ENV-ROBOT-OBS-seedN"""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs different: not where the robot and the folder are."""
+        return {name: value for name, value in asdict(self).items() if name not in ("run_dir", "address", "twin")}
+
+    @property
+    def one_robot(self) -> bool:
+        """A real robot: there is no second one beside it for looks at the policy while it trains."""
+        return "-real-" in self.env_id
 
     @property
     def folder(self) -> Path:

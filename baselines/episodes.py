@@ -35,6 +35,7 @@ def make(config: Config, render_mode: str | None = None) -> gymnasium.Env[Any, A
     options: dict[str, Any] = {"robot": config.robot, "obs": config.obs, "control": config.control}
     if config.hole_offset is not None:  # an option of the task, which refuses it by name where it has no hole
         options["hole_offset"] = config.hole_offset
+    options |= {name: value for name in ("address", "twin") if (value := getattr(config, name)) is not None}
     try:
         env = gymnasium.make(config.env_id, render_mode=render_mode, **options)
     except TypeError as error:  # a constructor without these options

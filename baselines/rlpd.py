@@ -13,7 +13,6 @@ import math
 import sys
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -191,12 +190,15 @@ def frozen(agent: Rlpd) -> Policy:
 
 
 def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasium.Env[Any, Any], agent: Rlpd) -> bool:
-    """Train, from the newest checkpoint on; True when done, False when interrupted. The checkpoint is written either way."""
+    """Train, from the newest checkpoint on; True when done, False when interrupted. The checkpoint is written either way.
+
+    Where `judge` is `env`, as on a real robot, the policy is looked at when training is over; the curve shows how it explores.
+    """
     kept, task = Kept(Buffer.open(":memory:")), judge.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
     counters = run.restore(agent.restore, kept)
     if counters is None:
         counters = Counters()
-        demonstrate(judge, kept, config)  # not env: that one is the collector's
+        demonstrate(judge, kept, config)  # where they are two, not env: that one is the collector's
     if run.curve and run.curve[-1]["env_steps"] >= config.steps:
         return True
     sampler = Mixture([(kept.view("kind = 'demo'"), 0.5), (kept.view("kind = 'policy'"), 0.5)], config.batch_size)
@@ -208,10 +210,12 @@ def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasi
 
     def look(progress: Progress) -> None:
         before = clock.read()
-        deterministic, _ = evaluate(judge, frozen(agent), GLANCE, first_seed=GLANCE_SEED)
+        busy = judge is env and progress.env_steps < config.steps  # an episode is running there
+        deterministic = math.nan if busy else evaluate(judge, frozen(agent), GLANCE, first_seed=GLANCE_SEED)[0]
         exploring = None if np.isnan(progress.success_rate) else progress.success_rate
         point = {"env_steps": progress.env_steps, "updates": progress.updates, "success_rate": exploring}
-        run.curve.append(point | {"deterministic": deterministic, "cpu_s": earlier["cpu"] + before[1]})
+        seen = None if busy else deterministic
+        run.curve.append(point | {"deterministic": seen, "cpu_s": earlier["cpu"] + before[1]})
         live.show(
             progress.env_steps,
             {"success/exploring": progress.success_rate, "success/deterministic": deterministic, "updates": progress.updates}
@@ -252,7 +256,7 @@ def conclude(config: Config, run: Run, judge: gymnasium.Env[Any, Any], agent: Rl
         "hole_offset": getattr(task, "hole_offset", None), "asynchronous": config.asynchronous,
     }  # fmt: skip
     draw_curve(run.folder / "curve.png", run.curve, f"{config.env_id}, {config.robot}, seed {config.seed}")
-    if config.film:
+    if config.film and not config.one_robot:
         try:
             with closing(make(config, render_mode="rgb_array")) as env:
                 frames: list[Any] = []
@@ -269,8 +273,8 @@ def main(config: Config) -> dict[str, Any] | None:
     env = make(config)
     with (
         closing(env),
-        closing(make(config)) as judge,
-        closing(Run(config.folder, {k: v for k, v in asdict(config).items() if k != "run_dir"})) as run,
+        closing(env if config.one_robot else make(config)) as judge,
+        closing(Run(config.folder, config.identity)) as run,
     ):
         agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
         run.open()  # only now: a configuration that cannot be made leaves no folder

@@ -268,3 +268,18 @@ class Run:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def newest(folder: Path) -> tuple[dict[str, Any], Path]:
+    """Configuration and agent of a run's newest checkpoint; reads, holds nothing. Raises WrongRun if there is none."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        state = json.loads((folder / "state.json").read_text())
+        agent = folder / state["agent"]
+        if _digest(agent) != state["digests"][agent.name]:
+            raise WrongRun(f"{agent} is damaged; train again, or choose another run folder")
+        return config, agent
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, WrongRun):
+            raise
+        raise WrongRun(f"{folder} holds no run with a checkpoint: {error}; train one: python -m baselines.rlpd") from error

@@ -1,0 +1,83 @@
+"""Let a trained policy act, in simulation or on a robot, and count its successes. Nothing is learned here.
+
+python -m baselines.play runs/PegInsert-sim-v0-franka-fr3-state-seed0 --env-id User/PegInsert-real-v0
+
+A policy that was trained on one backend acts unchanged on another: the ids of one task have equal spaces.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from baselines.config import Config
+from user_gym.errors import BadOption, MissingExtra, UserGymError
+
+try:
+    import torch
+    import tyro
+
+    from baselines.episodes import evaluate, make
+    from baselines.rlpd import Rlpd, frozen
+    from baselines.run_folder import newest
+except ModuleNotFoundError as error:
+    raise MissingExtra(error.name or "torch", "train") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """What is played, and where."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """of a run of baselines.rlpd"""
+    env_id: str | None = None
+    """where the policy acts; None: where it was trained"""
+    address: str | None = None
+    """of a real robot, as in the inventory; None: the first free one that can do the task"""
+    twin: str | None = None
+    """side door of a protocol twin at that address, as `user-gym twin` prints it"""
+    episodes: int = 50
+    """deterministic episodes; their seeds are those of the evaluation that ends a run"""
+
+
+class Result(NamedTuple):
+    """How it went."""
+
+    success: float  # rate
+    length: float  # mean steps of an episode
+    steps_per_second: float  # of the wall's time, resets included
+
+
+def play(options: Play) -> Result:
+    """Run the episodes. Raises WrongRun for a folder without a checkpoint, and what the environment raises."""
+    if options.episodes < 1:
+        raise BadOption("episodes", options.episodes, "1 or more")
+    kept, checkpoint = newest(options.folder)
+    known = {field.name for field in fields(Config)}
+    config = Config(**{name: value for name, value in kept.items() if name in known})
+    config = replace(config, env_id=options.env_id or config.env_id, address=options.address, twin=options.twin)
+    torch.set_num_threads(1)
+    with closing(make(config)) as env:
+        agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
+        agent.restore(checkpoint)
+        began = time.perf_counter()
+        success, length = evaluate(env, frozen(agent), options.episodes)
+        return Result(success, length, options.episodes * length / (time.perf_counter() - began))
+
+
+if __name__ == "__main__":
+    try:
+        options = tyro.cli(Play, description=__doc__)
+        result = play(options)
+        print(
+            f"success {result.success:.2f} over {options.episodes} deterministic episodes, {result.length:.1f} steps each, "
+            f"{result.steps_per_second:.0f} steps/s"
+        )
+    except UserGymError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

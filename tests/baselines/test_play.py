@@ -1,0 +1,52 @@
+"""A trained policy acts again, elsewhere."""
+
+import subprocess
+import sys
+
+import pytest
+from test_rlpd import TINY
+
+from baselines import rlpd
+from baselines.config import Config
+from baselines.play import Play, play
+from baselines.run_folder import newest
+from user_gym.errors import BadOption, UnknownName, WrongRun
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("play") / "run"
+    rlpd.main(Config(**TINY, run_dir=folder))
+    return folder
+
+
+def test_playing_repeats_the_evaluation_that_ended_the_run(folder, tmp_path):
+    summary = rlpd.main(Config(**TINY, run_dir=folder))
+    result = play(Play(folder, episodes=TINY["eval_episodes"]))
+    assert (result.success, result.length) == (summary["success_rate"], summary["mean_length"])
+
+
+def test_what_cannot_be_played_is_refused_by_name(folder, tmp_path):
+    with pytest.raises(WrongRun, match="holds no run with a checkpoint"):
+        play(Play(tmp_path))
+    with pytest.raises(BadOption, match="episodes 0"):
+        play(Play(folder, episodes=0))
+    with pytest.raises(UnknownName, match="env_id"):
+        play(Play(folder, env_id="User/PegInsrt-sim-v0"))
+    with pytest.raises(BadOption, match="address"):
+        play(Play(folder, address="127.0.0.1"))
+
+
+def test_a_damaged_checkpoint_is_not_loaded(folder, tmp_path):
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(folder), str(copy)], check=True, timeout=60)
+    _, path = newest(copy)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WrongRun, match="is damaged"):
+        play(Play(copy))
+
+
+def test_the_command_prints_what_it_counted(folder):
+    command = [sys.executable, "-m", "baselines.play", str(folder), "--episodes", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "over 1 deterministic episodes" in done.stdout
