@@ -5,8 +5,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Mapping
 
 from user_gym.core import Device
+
+BUSES: Mapping[str, str] = {  # kinds of CAN bus, and how the address of a robot on one is written
+    "socketcan": "socketcan:INTERFACE",
+    "seqpacket": "seqpacket:PATH",
+    "socketcand": "socketcand:HOST:PORT",
+    "virtual": "virtual:NAME",
+}
 
 
 def physical(device: Device, resolve: bool = True) -> str:
