@@ -75,15 +75,15 @@ def _device(kind: str, number: int, table: Mapping[str, Any], before: Sequence[D
     id = table.get("id")
     try:
         return _checked(kind, table, before)
-    except UserGymError as error:
-        named = isinstance(id, str) and id != ""
+    except (UserGymError, ImportError) as error:  # ImportError: a robot of another package that is broken
+        named = isinstance(id, str) and id != "" and id not in {device.id for device in before}
         return Device(
-            id=id if named and id not in {device.id for device in before} else f"{kind}[{number}]",
+            id=str(id) if named else f"{kind}[{number}]",
             kind=kind,
             model=str(table.get("model", "?")),
             address=str(table.get("address", "?")),
             healthy=False,
-            reason=f"[[{kind}]] {number}{f' {id!r}' if named else ''} of {place}: {error}",
+            reason=f"[[{kind}]] {number} of {place}: {error}",
         )
 
 

@@ -1,41 +1,35 @@
 """One client per device, on one machine. It knows no robot, and reaches for no device.
 
-A lease is a lock that the kernel holds on a file, named after the physical device: it ends when the last process that shares it
-ends, however that happens, and there is nothing to clean up. The file's text says whose it is; nothing is decided by the text.
-All users of a machine share one folder, because they share its robots. Containers that do not share it do not see each other.
+A lease is a lock on a file that is named after the physical device (`locks`). The file's text says whose it is; nothing is
+decided by the text.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import pwd
 import re
 import shlex
 import socket
-import stat
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import asdict
+from hashlib import sha256
 from multiprocessing import reduction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from user_gym.core import Device, Lease
-from user_gym.errors import BadOption, Busy, Closed
+from user_gym.errors import Busy, Closed
+from user_gym.robots import locks
 from user_gym.robots.address import physical
 
-VARIABLE = "USER_GYM_LEASES"
-# Not the user's runtime folder: logging out removes that under a running job, and other users would not see the lock.
-DEFAULT = Path("/tmp/user_gym-leases")  # systemd-tmpfiles leaves a locked file alone
 _GRACE = 0.1  # s: a look by `holder` may cover a free lease for some microseconds
-_POLL = 0.02  # s between tries; flock cannot wait with a time-out
 _lent: dict[str, Hold] = {}  # physical address -> what this process may use of its own
 _table = threading.Lock()
 _holds: weakref.WeakSet[Hold] = weakref.WeakSet()
@@ -109,25 +103,6 @@ def _adopt(lease: Lease, descriptor: Any) -> Hold:
     return Hold(lease, descriptor.detach())
 
 
-def folder() -> Path:
-    """Where the locks lie: $USER_GYM_LEASES, else one place for the whole machine. Makes it. Raises BadOption."""
-    place = Path(os.environ.get(VARIABLE) or DEFAULT)
-    try:
-        place.mkdir()
-        place.chmod(0o1777)  # as /tmp: every user adds files, nobody removes another's
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise BadOption(
-            "lease folder", str(place), "a folder in one that exists and can be written", f"set ${VARIABLE}"
-        ) from error
-    if not (stat.S_ISDIR(place.lstat().st_mode) and os.access(place, os.W_OK | os.X_OK)):
-        raise BadOption(
-            "lease folder", str(place), "a folder, no link, that all may write to", f"chmod 1777 it, or set ${VARIABLE}"
-        )
-    return place
-
-
 def take(device: Device, timeout: float = 0.0) -> Hold:
     """Lease a device for this process.
 
@@ -143,30 +118,34 @@ def take(device: Device, timeout: float = 0.0) -> Hold:
     while (hold := _attempt(device, address)) is None:
         if time.monotonic() >= deadline:
             raise Busy(f"{device.kind} {device.id!r} at {device.address!r} is leased: {describe(holder(device))}")
-        time.sleep(_POLL)
+        time.sleep(locks.POLL)
     return hold
 
 
-def attempt(device: Device) -> Hold | None:
-    """As `take`, once and without waiting: None where another owner has it. Raises BadOption."""
-    return _attempt(device, physical(device))
+def attempt(device: Device, own: bool = True) -> Hold | None:
+    """As `take`, once and without waiting: None where another owner has it. Raises BadOption.
+
+    Args:
+        device: what to lease.
+        own: also take what this process holds already and has lent.
+    """
+    return _attempt(device, physical(device), own)
 
 
-def _attempt(device: Device, address: str) -> Hold | None:
+def _attempt(device: Device, address: str, own: bool = True) -> Hold | None:
     with _table:
-        lender = _lent.pop(address, None)
+        lender = _lent.pop(address, None) if own else None
     if lender is not None:
         return Hold(lender.lease, lender.duplicate(), lender)
     path = _path(address)
-    descriptor = _open(path)
+    descriptor = locks.open_file(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):  # nobody removed the file between open and lock
+        if locks.lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.stat()):
             lease = _sign(device, address)
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(asdict(lease)).encode(), 0)
             return Hold(lease, descriptor)
-    except (BlockingIOError, FileNotFoundError):
+    except FileNotFoundError:  # somebody removed the file between open and lock
         pass
     except BaseException:
         os.close(descriptor)
@@ -175,23 +154,22 @@ def _attempt(device: Device, address: str) -> Hold | None:
     return None
 
 
+def own(device: Device) -> bool:
+    """Whether this process holds the device and has lent it: `take` will get it at once."""
+    with _table:
+        return physical(device) in _lent
+
+
 def holder(device: Device) -> Lease | None:
     """Who has the device now; None: nobody. Takes nothing."""
-    path = _path(address := physical(device))
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    address = physical(device)
+    note = locks.read_locked(_path(address))
+    if note is None:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None
-    except BlockingIOError:
-        try:
-            return Lease(**json.loads(os.pread(descriptor, 1 << 16, 0)))
-        except (ValueError, TypeError):  # taken this moment, and the note not written yet
-            return Lease(device.id, address, 0, "", "", "", 0.0)
-    finally:
-        os.close(descriptor)
+        return Lease(**json.loads(note))
+    except (ValueError, TypeError):  # taken this moment, and the note not written yet
+        return Lease(device.id, address, 0, "", "", "", 0.0)
 
 
 def describe(lease: Lease | None) -> str:
@@ -207,22 +185,7 @@ def describe(lease: Lease | None) -> str:
 
 def _path(address: str) -> Path:
     words = re.sub(r"[^A-Za-z0-9._-]+", "-", address)[:60]
-    return folder() / f"{words}-{hashlib.sha256(address.encode()).hexdigest()[:12]}.lease"
-
-
-def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-    try:
-        # Not with O_CREAT: the kernel refuses that for another user's file in a folder like /tmp (fs.protected_regular).
-        return os.open(path, flags)
-    except FileNotFoundError:
-        pass
-    try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
-        os.fchmod(descriptor, 0o666)  # whatever the umask: the next owner may be another user
-        return descriptor
-    except FileExistsError:
-        return os.open(path, flags)
+    return locks.folder() / f"{words}-{sha256(address.encode()).hexdigest()[:12]}.lease"
 
 
 def _sign(device: Device, address: str) -> Lease:
@@ -235,6 +198,7 @@ def _sign(device: Device, address: str) -> Lease:
 
 
 def _abandon() -> None:
+    _lent.clear()
     for hold in list(_holds):
         hold.abandon()
 
