@@ -77,3 +77,13 @@ def test_a_row_of_a_batch_is_bitwise_the_arm_alone(name):
         whole = function(arm, q)
         assert whole.tobytes() == np.stack([function(arm, row) for row in q]).tobytes(), function.__name__
         assert function(arm, q[None]).tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_the_fast_form_for_one_configuration_says_the_same(name: str) -> None:
+    arm = spec(name)
+    for q in np.random.default_rng(0).uniform(arm.q_min, arm.q_max, (20, arm.dof)):
+        tool, fast = kinematics.forward(arm, q), kinematics.linearise(arm, q)
+        np.testing.assert_allclose(fast.point, tool[:3], atol=1e-12)
+        np.testing.assert_allclose(fast.turn, pose.matrix(tool[3:]), atol=1e-12)
+        np.testing.assert_allclose(fast.jacobian, kinematics.jacobian(arm, q), atol=1e-12)

@@ -1,6 +1,7 @@
 """Where the tool is and how it moves with the joints, from a RobotSpec. Pure; knows no backend and solves no inverse.
 
-Products are written out elementwise, so that a row of a batch equals the same arm alone bit by bit.
+Products of a batch are written out elementwise, so that a row of it equals the same arm alone bit by bit; `links` and
+`linearise` are for one configuration and three times as fast.
 """
 
 from __future__ import annotations
@@ -22,6 +23,21 @@ class _Links(NamedTuple):
     versine: F64  # (dof, 3, 3)
     tool: F64  # (7,) TCP in the last link
     tool_turn: F64  # (3, 3)
+
+
+class Links(NamedTuple):
+    """Frames of one configuration, base axes; the last is the TCP's, those before are of link 1 .. dof at its joint."""
+
+    points: F64  # (dof + 1, 3) m
+    turns: F64  # (dof + 1, 3, 3)
+
+
+class Linear(NamedTuple):
+    """Where the tool is at one configuration, and how it moves there."""
+
+    point: F64  # (3,) m, base frame
+    turn: F64  # (3, 3)
+    jacobian: F64  # (6, dof) as of `jacobian`
 
 
 class _Chain(NamedTuple):
@@ -87,3 +103,28 @@ def jacobian(spec: RobotSpec, q: F64) -> F64:
     origins, axes = np.stack(chain.origins, axis=-2), np.stack(chain.axes, axis=-2)  # (..., dof, 3)
     linear = pose.cross(axes, chain.tool[..., None, :] - origins)
     return np.swapaxes(np.concatenate([linear, axes], axis=-1), -1, -2)
+
+
+def links(spec: RobotSpec, q: F64) -> Links:
+    """Frames of all links at one configuration q (dof,) rad."""
+    constant = _links(spec)
+    angle = q[:, None, None]
+    own = constant.fixed + np.sin(angle) * constant.sine + (1.0 - np.cos(angle)) * constant.versine  # (dof, 3, 3)
+    points, turns = np.empty((spec.dof + 1, 3)), np.empty((spec.dof + 1, 3, 3))
+    point, turn = spec.joint_xyz[0], own[0]
+    points[0], turns[0] = point, turn
+    for i in range(1, spec.dof):
+        point = point + turn @ spec.joint_xyz[i]
+        turn = turn @ own[i]
+        points[i], turns[i] = point, turn
+    points[-1], turns[-1] = point + turn @ constant.tool[:3], turn @ constant.tool_turn
+    return Links(points, turns)
+
+
+def linearise(spec: RobotSpec, q: F64) -> Linear:
+    """The tool's place and Jacobian at one configuration q (dof,) rad, in one run."""
+    points, turns = links(spec, q)
+    axes = (turns[:-1] @ spec.joint_axis[:, :, None])[..., 0]  # (dof, 3): a joint leaves its own axis where it is
+    jacobian = np.empty((6, spec.dof))
+    jacobian[:3], jacobian[3:] = pose.cross(axes, points[-1] - points[:-1]).T, axes.T
+    return Linear(points[-1], turns[-1], jacobian)

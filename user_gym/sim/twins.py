@@ -16,10 +16,10 @@ import numpy as np
 
 from user_gym.core import F64, Bool, Command, Compliance, ForceEstimate, RobotSpec, RobotState, Scene, Start
 from user_gym.errors import BadAction, BadOption, Closed, NotReset, RobotFault
+from user_gym.robots import reach
 from user_gym.sim import gains
 from user_gym.sim.arm import wxyz
 from user_gym.sim.plant import Plant, history
-from user_gym.sim.reach import Reach
 
 MAX_THREADS = 256
 _FLIP = np.array([1.0, -1.0, -1.0])  # tool-down axes <-> base axes
@@ -87,7 +87,6 @@ class MujocoTwins:
         if self._tcp_control:
             self._target_rows = list(self._mocap_quat[:, int(model.body("target").mocapid[0])])
         self._wrist = self.spec.force_estimate is ForceEstimate.WRIST
-        self._reach = Reach(plant)
         gains.write(batch, plant, self._compliance)
 
     def set_compliance(self, compliance: Compliance) -> None:
@@ -105,7 +104,7 @@ class MujocoTwins:
         """Place the arms of `mask` at their starts, at rest; their clocks start at 0."""
         batch, plant = self._opened(), self.plant
         rows: list[int] = np.flatnonzero(mask).tolist()
-        joints = {i: self._reach.solve(starts.tcp[i]) for i in rows}  # all of them, before any arm is touched
+        joints = {i: reach.solve(self.spec, starts.tcp[i]) for i in rows}  # all of them, before any arm is touched
         if not rows:
             return self.states()
         batch.reset(mask, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
