@@ -11,6 +11,7 @@ from user_gym.errors import BadOption, MissingExtra
 EXTRAS = {
     "matplotlib": "train",
     "PIL": "train",
+    "can": "arx",
     "rich": "train",
     "stable_baselines3": "sb3",
     "tensorboard": "train",
