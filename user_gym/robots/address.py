@@ -5,16 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Mapping
 
 from user_gym.core import Device
-
-BUSES: Mapping[str, str] = {  # kinds of CAN bus, and how the address of a robot on one is written
-    "socketcan": "socketcan:INTERFACE",
-    "seqpacket": "seqpacket:PATH",
-    "socketcand": "socketcand:HOST:PORT",
-    "virtual": "virtual:NAME",
-}
+from user_gym.robots.wire import buses
 
 
 def physical(device: Device, resolve: bool = True) -> str:
@@ -36,17 +29,17 @@ def physical(device: Device, resolve: bool = True) -> str:
 
 
 def _robot(address: str, resolve: bool) -> str:
-    interface, _, rest = address.partition(":")
-    match interface:
-        case "virtual":  # a bus inside one process: another process's bus of this name is another bus
-            return f"can virtual:{rest} of process {os.getpid()}"
-        case "seqpacket":
-            return f"can seqpacket:{os.path.realpath(rest)}"
-        case "socketcan":
-            return f"can {rest}"
-        case "socketcand":
-            host, _, port = rest.rpartition(":")
-            return f"can {_host(host, resolve)}:{port}"
+    if address.partition(":")[0] in buses.KINDS:
+        bus = buses.parse(address)
+        match bus.kind:
+            case "virtual":  # inside one process: another process's bus of this name is another bus
+                return f"can virtual:{bus.place} of process {os.getpid()}"
+            case "seqpacket":
+                return f"can seqpacket:{os.path.realpath(bus.place)}"
+            case "socketcand":
+                return f"can {bus._replace(place=_host(bus.place, resolve))}"
+            case _:
+                return f"can {bus}"
     if address.startswith("/"):
         return f"robot {os.path.realpath(address)}"
     host, colon, port = address.rpartition(":")

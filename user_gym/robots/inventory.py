@@ -17,8 +17,9 @@ from typing import Any
 from user_gym.core import Device, Inventory
 from user_gym.errors import BadOption, UnknownName, UserGymError
 from user_gym.robots import registry, specs
-from user_gym.robots.address import BUSES, physical
+from user_gym.robots.address import physical
 from user_gym.robots.side import endpoint
+from user_gym.robots.wire import buses
 
 VARIABLE = "USER_GYM_INVENTORY"
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -132,8 +133,8 @@ def _robot_address(family: str, address: str) -> str:
     if family == "franka" and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", address):
         cure = "leave the port out: it is always 1337" if ":" in address else ""
         raise BadOption("address", address, 'an IP address or host name, such as "172.16.0.2"', cure)
-    if family == "arx" and not re.fullmatch(rf"({'|'.join(BUSES)}):.+", address):
-        raise BadOption("address", address, ", ".join(BUSES.values()), 'the CAN interface can0 is "socketcan:can0"')
+    if family == "arx":
+        buses.parse(address)
     return address
 
 

@@ -115,24 +115,22 @@ def take(device: Device, timeout: float = 0.0) -> Hold:
         BadOption: no folder for leases can be made.
     """
     address, deadline = physical(device), time.monotonic() + max(timeout, _GRACE)
-    while (hold := _attempt(device, address)) is None:
+    while (hold := attempt(device, address)) is None:
         if time.monotonic() >= deadline:
             raise Busy(f"{device.kind} {device.id!r} at {device.address!r} is leased: {describe(holder(device))}")
         time.sleep(locks.POLL)
     return hold
 
 
-def attempt(device: Device, own: bool = True) -> Hold | None:
+def attempt(device: Device, address: str | None = None, own: bool = True) -> Hold | None:
     """As `take`, once and without waiting: None where another owner has it. Raises BadOption.
 
     Args:
         device: what to lease.
+        address: its physical address, where that is known already.
         own: also take what this process holds already and has lent.
     """
-    return _attempt(device, physical(device), own)
-
-
-def _attempt(device: Device, address: str, own: bool = True) -> Hold | None:
+    address = physical(device) if address is None else address
     with _table:
         lender = _lent.pop(address, None) if own else None
     if lender is not None:
@@ -160,9 +158,9 @@ def own(device: Device) -> bool:
         return physical(device) in _lent
 
 
-def holder(device: Device) -> Lease | None:
-    """Who has the device now; None: nobody. Takes nothing."""
-    address = physical(device)
+def holder(device: Device, address: str | None = None) -> Lease | None:
+    """Who has the device now; None: nobody. Takes nothing. `address`: the physical one, where that is known already."""
+    address = physical(device) if address is None else address
     note = locks.read_locked(_path(address))
     if note is None:
         return None
