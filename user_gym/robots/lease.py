@@ -29,7 +29,7 @@ from user_gym.errors import Busy, Closed
 from user_gym.robots import locks
 from user_gym.robots.address import physical
 
-_GRACE = 0.1  # s: a look by `holder` may cover a free lease for some microseconds
+_GRACE = 0.4  # s: a look by `holder` may cover a free lease for microseconds, and a probe holds one while it asks
 _lent: dict[str, Hold] = {}  # physical address -> what this process may use of its own
 _table = threading.Lock()
 _holds: weakref.WeakSet[Hold] = weakref.WeakSet()
