@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium
 
 # id -> (task, backend, steps of an episode, whether equal seeds may differ)
 IDS: dict[str, tuple[str, str, int, bool]] = {
     "User/PegInsert-sim-v0": ("PegInsert", "sim", 100, False),
 }
+
+
+class Options(dict[str, Any]):
+    """Options of an id, among which are the `vector_kwargs` that make_vec is given for it.
+
+    Gymnasium has no other use for them than to refuse them where an id brings a vector environment of its own. Those that are
+    meant for its "sync" and "async" vectorisers stay what they are.
+    """
+
+    _ours = True
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """As dict; make_vec takes its own arguments out this way, the mode before the vector_kwargs."""
+        value = super().pop(key, *default)
+        if key == "vectorization_mode":
+            self._ours = getattr(value, "value", value) in (None, "vector_entry_point")
+        if key == "vector_kwargs" and self._ours and value:
+            self.update(value)
+            return {}
+        return value
 
 
 def register() -> None:
@@ -17,8 +39,8 @@ def register() -> None:
             gymnasium.register(
                 id=name,
                 entry_point="user_gym.env:make",
-                vector_entry_point="user_gym.vector:RobotVectorEnv",
+                vector_entry_point="user_gym.vector:make",
                 max_episode_steps=steps,
                 nondeterministic=nondeterministic,
-                kwargs={"task": task, "backend": backend},
+                kwargs=Options(task=task, backend=backend),
             )

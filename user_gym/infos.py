@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,33 @@ def finish(info: Infos, done: Bool, final_obs: np.ndarray) -> Infos:
         if going_on.any():
             rest[key], rest[f"_{key}"] = np.where(_rows(going_on, value), value, np.zeros_like(value)), going_on
     return rest
+
+
+def collate(rows: Sequence[Mapping[str, Any]]) -> Infos:
+    """Infos of single environments, each with what keys it has, as Gymnasium's own vectorisers batch them."""
+    info: Infos = {}
+    n = len(rows)
+    for key in dict.fromkeys(key for row in rows for key in row):
+        mask = np.array([key in row for row in rows])
+        values = [row.get(key) for row in rows]
+        given = next(value for value in values if value is not None)
+        if isinstance(given, Mapping) and key != "final_obs":
+            info[key] = collate([value or {} for value in values])
+        else:
+            info[key] = array = _room(key, given, n)
+            for i in np.flatnonzero(mask):
+                array[i] = values[i]
+        info[f"_{key}"] = mask
+    return info
+
+
+def _room(key: str, value: Any, n: int) -> np.ndarray:
+    """Where n such values go."""
+    if key != "final_obs" and isinstance(value, np.ndarray):
+        return np.zeros((n, *value.shape), value.dtype)
+    if isinstance(value, bool | int | float | np.number):
+        return np.zeros(n, type(value))
+    return np.full(n, None, object)
 
 
 def _masked(mask: Bool, values: Infos) -> Infos:

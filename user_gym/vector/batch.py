@@ -1,4 +1,4 @@
-"""n arms at one task as one gymnasium VectorEnv: one RobotBatch, the same Interface and Task as the single env.
+"""n arms that a backend moves together, as one VectorEnv: one RobotBatch, the same Interface and Task as the single env.
 
 Row i of an episode equals the single env's episode with the same seed, bit for bit: the batch maths is the single maths.
 """
@@ -17,10 +17,11 @@ from gymnasium.vector.utils import batch_space
 
 from user_gym import infos
 from user_gym.core import F64, Bool, Cell, Compliance, Judgement, Obs, RobotBatch, RobotState, Start, Task
-from user_gym.env import checked, draw, wanted
-from user_gym.errors import BadAction, BadOption, Closed, NotReset
-from user_gym.interface import Interface, numbers
+from user_gym.env import checked, draw
+from user_gym.errors import BadOption, Closed, NotReset
+from user_gym.interface import Interface
 from user_gym.robots import registry, specs
+from user_gym.vector import arguments
 
 
 class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
@@ -55,25 +56,16 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         **options: Any,
     ) -> None:
-        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise BadOption("num_envs", num_envs, "a whole number, 1 or more")
-        num_envs = int(num_envs)
-        if max_episode_steps is not None and not (isinstance(max_episode_steps, int | np.integer) and max_episode_steps > 0):
-            raise BadOption("max_episode_steps", max_episode_steps, "1 or more, or None for the task's own")
-        if render_mode not in (None, "rgb_array"):
-            raise BadOption("render_mode", render_mode, "None | rgb_array")
-        try:
-            self._autoreset = AutoresetMode(autoreset_mode)
-        except ValueError:
-            raise BadOption("autoreset_mode", autoreset_mode, " | ".join(m.value for m in AutoresetMode)) from None
+        num_envs = arguments.count(num_envs)
+        self.render_mode = arguments.render_mode(render_mode)
+        self._autoreset = arguments.autoreset(autoreset_mode)
         self.spec_of_robot = spec = specs.spec(robot)
         assembled: tuple[Task, Cell[RobotBatch]] = registry.assemble(task, backend, spec, control, options, num_envs)
         self.task, self._cell = assembled
         self._interface = Interface(self.spec_of_robot, self.task, obs, control)
-        self._max_episode_steps = self.task.max_steps if max_episode_steps is None else max_episode_steps
+        self._max_episode_steps = arguments.episode(max_episode_steps, self.task.max_steps)
         self.num_envs = num_envs
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": self.task.rate, "autoreset_mode": self._autoreset}
-        self.render_mode = render_mode
         self.single_observation_space: gymnasium.Space[Any] = self._interface.observation_space
         self.single_action_space: gymnasium.Space[Any] = self._interface.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -114,9 +106,9 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if self.closed:
             raise Closed("the environment is closed; make a new one")
         options = checked(options)
-        mask = self._mask(options.pop("reset_mask", None))
-        seeds = self._seeds(seed)
-        tcps = self._wanted(mask, options)
+        mask = arguments.mask(options.pop("reset_mask", None), self.num_envs, first=self._state is None)
+        seeds = arguments.seeds(seed, self.num_envs)
+        tcps = arguments.starts(options, mask, self.task.workspace)
         self._cell.connect(self._interface.cameras, self.render_mode)
         for i in np.flatnonzero(mask).tolist():  # last: a refused reset changes nothing
             if seeds[i] is not None:
@@ -132,9 +124,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             over = np.flatnonzero(self._done).tolist()
             raise NotReset(f"episodes {over} are over; reset them with options={{'reset_mask': ...}}")
         acting = ~resting
-        actions = numbers(actions)
-        if actions.shape != self.action_space.shape:
-            raise BadAction(f"actions of shape {actions.shape}; allowed: {self.action_space.shape}")
+        actions = arguments.actions(actions, self.action_space.shape or ())
         actions[resting] = 0.0  # ignored, whatever they are
         command, executed, clipped = self._interface.command(actions, state)
         if acting.any():
@@ -190,36 +180,6 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             values = values[0]
         setattr(self, name, values)
 
-    def _seeds(self, seed: Any) -> list[int | None]:
-        """One seed for each arm, None where it goes on drawing."""
-        if seed is None:
-            return [None] * self.num_envs
-        if _whole(seed):
-            return [int(seed) + i for i in range(self.num_envs)]
-        if (
-            isinstance(seed, list | tuple | np.ndarray)
-            and len(seed) == self.num_envs
-            and all(s is None or _whole(s) for s in seed)
-        ):
-            return [None if s is None else int(s) for s in seed]
-        raise BadOption("seed", seed, f"a whole number, 0 or more, or a list of {self.num_envs} of them")
-
-    def _mask(self, mask: Any) -> Bool:
-        if mask is None:
-            return np.ones(self.num_envs, bool)
-        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
-            raise BadOption("reset_mask", mask, f"a bool array of shape ({self.num_envs},) with at least one True")
-        if self._state is None and not mask.all():
-            raise NotReset("a first reset of some arms only; reset all of them once")
-        return mask
-
-    def _wanted(self, mask: Bool, options: dict[str, Any]) -> dict[int, F64 | None]:
-        """Where each arm of mask is to start, if the options say so."""
-        tcp = options.get("tcp")
-        each = isinstance(tcp, np.ndarray | list | tuple) and len(tcp) == self.num_envs and np.ndim(tcp[0]) == 1
-        rows = tcp if tcp is not None and each else [tcp] * self.num_envs
-        return {i: wanted(options | {"tcp": rows[i]}, self.task.workspace) for i in np.flatnonzero(mask).tolist()}
-
     def _begin(self, mask: Bool, tcps: Mapping[int, F64 | None] = MappingProxyType({})) -> None:
         """Draw starts for the arms of mask and place them."""
         starts = {i: draw(self.task, self._rngs[i], tcps.get(i)) for i in np.flatnonzero(mask).tolist()}
@@ -257,7 +217,3 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     def _pictures(self) -> dict[str, Any]:
         return {name: self._cell.cameras[name].read().image for name in self._interface.cameras}
-
-
-def _whole(seed: Any) -> bool:
-    return isinstance(seed, int | np.integer) and bool(seed >= 0)
