@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
 
 from user_gym.core import U8, CameraSpec, Frame, Task
 from user_gym.errors import Closed, MissingSystem
-from user_gym.sim.plant import compile_plant
+from user_gym.sim.plant import Plant, compile_plant
 from user_gym.sim.twins import MujocoTwins
 
 SMALL = 256  # pixels; up to this size round shapes get half the facets, which software draws 2.4 times as fast
@@ -46,10 +46,20 @@ def open_context(width: int, height: int) -> Any:
         raise MissingSystem(f"cannot draw with {backend}: {e}; {_CURE}. State observations need none of this.") from e
 
 
+class Subject(Protocol):
+    """What a painter has to know of twins."""
+
+    plant: Plant
+
+    def pose(self, row: int, data: Any) -> None:
+        """Write one arm's joints and objects into the MjData of a model with the same layout."""
+        ...
+
+
 class Painter:
     """Draws rows of a batch of twins at one picture size, from one thread at a time."""
 
-    def __init__(self, twins: MujocoTwins, task: Task, height: int, width: int) -> None:
+    def __init__(self, twins: Subject, task: Task, height: int, width: int) -> None:
         self._twins, self._task = twins, task
         self._size = (height, width)
         self._gl: Any = None

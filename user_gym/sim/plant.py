@@ -82,7 +82,7 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
     ms.compiler.fusestatic = True  # hand, fingers and peg become part of the last link: a third fewer bodies
     ms.compiler.balanceinertia = True  # some published inertias violate the triangle inequality
     world = ms.worldbody
-    arm = add_arm(world, spec, task.moves_gripper, _held_width(task), dressed)
+    arm = add_arm(world, spec, task.moves_gripper, held_width(task), dressed)
     objects = tuple(b for b in task.bodies if b.mount != "tool")
     for body in task.bodies:
         _add_body(world, arm, body)
@@ -137,7 +137,7 @@ def _substeps(task: Task, control: str, dt: float) -> int:
     return substeps
 
 
-def _held_width(task: Task) -> float:
+def held_width(task: Task) -> float:
     """Width (m) of what the tool holds along the fingers' axis; 0 if it holds nothing."""
     return max((2 * s.size[1] for b in task.bodies if b.mount == "tool" for s in b.shapes if s.kind == "box"), default=0.0)
 

@@ -16,7 +16,7 @@ import can
 
 from user_gym.errors import BadOption
 from user_gym.robots.wire import can_frame
-from user_gym.robots.wire.can_frame import Frame
+from user_gym.robots.wire.can_message import from_message, to_message
 
 SEND_PATIENCE = 1.0  # s that a full socket may stay full where the caller names no limit
 
@@ -49,12 +49,7 @@ class SeqpacketBus(can.BusABC):
 
     def send(self, msg: can.Message, timeout: float | None = None) -> None:
         """Put a frame on the bus. Raises CanOperationError where the bus is gone or stays full."""
-        flags = (
-            (can_frame.EXTENDED if msg.is_extended_id else 0)
-            | (can_frame.REMOTE if msg.is_remote_frame else 0)
-            | (can_frame.ERROR if msg.is_error_frame else 0)
-        )
-        packet = can_frame.pack(Frame(msg.arbitration_id, bytes(msg.data), flags))
+        packet = can_frame.pack(from_message(msg))
         try:
             try:
                 self._link.send(packet)
@@ -79,16 +74,7 @@ class SeqpacketBus(can.BusABC):
             frame = can_frame.unpack(packet)
         except BadOption as error:
             raise can.CanOperationError(f"{self.channel_info}: {error}") from error
-        message = can.Message(
-            timestamp=time.time(),
-            arbitration_id=frame.id,
-            is_extended_id=bool(frame.flags & can_frame.EXTENDED),
-            is_remote_frame=bool(frame.flags & can_frame.REMOTE),
-            is_error_frame=bool(frame.flags & can_frame.ERROR),
-            channel=self.channel_info,
-            data=frame.data,
-        )
-        return message, False
+        return to_message(frame, time.time(), self.channel_info), False
 
     def _again(self) -> bytes:
         try:

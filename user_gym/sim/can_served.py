@@ -1,0 +1,275 @@
+"""A CAN bus that this process serves to others: a Unix socket of raw frames, or the socketcand protocol over TCP."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+import socket
+import struct
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+
+from user_gym.errors import BadOption
+from user_gym.robots.wire import can_frame
+from user_gym.robots.wire.buses import BusName
+from user_gym.robots.wire.can_frame import Frame
+from user_gym.sim.can_bus import MOST_AT_ONCE, CanBus
+
+QUIET = 0.05  # s: a new socketcand client hears nothing before, unless it speaks
+_MAX_LINE = 4096  # bytes of one socketcand command
+_BUFFER = 1 << 20  # bytes, asked of the kernel for each member
+_log = logging.getLogger(__name__)
+
+
+class _Client(ABC):
+    """One member of a served bus."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self.link = link
+        link.setblocking(False)
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+
+    @abstractmethod
+    def frames(self, reject: Callable[[object], None]) -> Iterator[Frame]:
+        """What has come, without waiting. Raises OSError where the member has left."""
+
+    @abstractmethod
+    def encode(self, frame: Frame) -> bytes:
+        """Bytes for `link`; none where this member is not to hear it."""
+
+
+class _PacketClient(_Client):
+    """A packet is a frame."""
+
+    def frames(self, reject: Callable[[object], None]) -> Iterator[Frame]:
+        receive = self.link.recv
+        while True:
+            try:
+                packet = receive(can_frame.SIZE + 1)
+            except BlockingIOError:
+                return
+            if not packet:
+                raise ConnectionResetError(errno.ECONNRESET, "the member left")
+            try:
+                yield can_frame.unpack(packet)
+            except BadOption as error:
+                reject(error)
+
+    def encode(self, frame: Frame) -> bytes:
+        return can_frame.pack(frame)
+
+
+class _LineClient(_Client):
+    """Speaks the socketcand protocol: text in angle brackets. Only raw mode is offered."""
+
+    def __init__(self, link: socket.socket, channel: str) -> None:
+        super().__init__(link)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._channel, self._text = channel, b""
+        # python-can takes "< ok >" only alone: frames that TCP joins to it would break its handshake.
+        self._raw, self._hears_from = False, 0.0
+        link.send(b"< hi >")
+
+    def frames(self, reject: Callable[[object], None]) -> Iterator[Frame]:
+        while True:
+            try:
+                part = self.link.recv(_MAX_LINE)
+            except BlockingIOError:
+                return
+            if not part:
+                raise ConnectionResetError(errno.ECONNRESET, "the member left")
+            *lines, self._text = (self._text + part).split(b">")
+            if len(self._text) > _MAX_LINE:
+                raise ConnectionAbortedError(errno.ECONNABORTED, "a line without end")
+            for line in lines:
+                yield from self._line(line, reject)
+
+    def _line(self, line: bytes, reject: Callable[[object], None]) -> Iterator[Frame]:
+        match line.replace(b"<", b"").split():
+            case [b"open", channel]:
+                self.link.send(b"< ok >" if channel == self._channel.encode() else b"< error no such bus >")
+            case [b"rawmode"]:
+                self._raw, self._hears_from = True, time.monotonic() + QUIET
+                self.link.send(b"< ok >")
+            case [b"echo"]:
+                self.link.send(b"< echo >")
+            case [b"send", word, size, *data]:
+                try:
+                    frame = Frame(int(word, 16), bytes(int(b, 16) for b in data), can_frame.EXTENDED if len(word) == 8 else 0)
+                    if len(data) != int(size, 16) or len(data) > can_frame.MAX_DATA or len(word) not in (3, 8):
+                        raise ValueError("length")
+                    can_frame.pack(frame)
+                except (ValueError, OverflowError, struct.error) as error:
+                    reject(f"{line!r}: {error}")
+                    return
+                self._hears_from = 0.0
+                yield frame
+            case _:
+                reject(line)
+
+    def encode(self, frame: Frame) -> bytes:
+        if not self._raw or time.monotonic() < self._hears_from:
+            return b""
+        stamp = time.time()
+        if frame.flags & can_frame.ERROR:
+            return f"< error {frame.id | frame.flags:03X} {stamp:.6f} >".encode()
+        word = f"{frame.id:08X}" if frame.flags & can_frame.EXTENDED else f"{frame.id:03X}"
+        return f"< frame {word} {stamp:.6f} {frame.data.hex()} >".encode()
+
+
+class ServedBus(CanBus):
+    """A listening socket and its members.
+
+    Args:
+        name: of kind "seqpacket" or "socketcand"; port 0 takes any free one.
+    """
+
+    def __init__(self, name: BusName) -> None:
+        self._name = name
+        self._listener: socket.socket | None = None
+        self._members: dict[int, _Client] = {}
+
+    def open(self) -> None:
+        """Raises as `CanBus.open`."""
+        self._listener = _listen(self._name)
+        if self._name.kind == "socketcand":
+            self._name = self._name._replace(port=self._listener.getsockname()[1])
+        self._listener.setblocking(False)
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._ready = select.poll()
+        self._ready.register(self._listener, select.POLLIN)
+        self._watched = [self._listener.fileno(), self._wake_read]
+
+    def wait(self, timeout: float | None) -> None:
+        """Until there is something to do."""
+        ready, _, _ = select.select(self._watched, [], [], timeout)  # poll() would round to milliseconds
+        if self._wake_read in ready:
+            os.read(self._wake_read, 64)
+
+    def frames(self) -> Iterator[Frame]:
+        """What has come."""
+        left = MOST_AT_ONCE
+        while left > 0 and (ready := self._ready.poll(0)):
+            for number, _ in ready:
+                member = self._members.get(number)
+                if member is None:
+                    self._accept()
+                    continue
+                try:
+                    for frame in member.frames(self._reject):
+                        if len(self._members) > 1:
+                            self._spread(frame, member)
+                        yield frame
+                        left -= 1
+                        if left == 0:
+                            return
+                except OSError as error:
+                    _log.debug("a member left %s: %s", self._name, error)
+                    self._remove(member)
+
+    def send(self, frame: Frame) -> None:
+        """To all members."""
+        self._spread(frame, None)
+
+    def _spread(self, frame: Frame, source: _Client | None) -> None:
+        for member in tuple(self._members.values()):
+            if member is source:
+                continue
+            try:
+                data = member.encode(frame)
+                if data:
+                    member.link.send(data)
+            except BlockingIOError:
+                self.dropped += 1
+            except OSError as error:
+                _log.debug("a member left %s: %s", self._name, error)
+                self._remove(member)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            link, _ = self._listener.accept()
+        except OSError as error:
+            _log.debug("a member left %s before it was in: %s", self._name, error)
+            return
+        try:
+            member = _PacketClient(link) if self._name.kind == "seqpacket" else _LineClient(link, self._name.channel)
+        except OSError as error:
+            _log.debug("a member left %s before it was greeted: %s", self._name, error)
+            link.close()
+            return
+        self._members[link.fileno()] = member
+        self._ready.register(link, select.POLLIN)
+        self._watched = [*self._watched, link.fileno()]
+
+    def _remove(self, member: _Client) -> None:
+        number = member.link.fileno()
+        if self._members.pop(number, None) is not None:
+            self._ready.unregister(number)
+            self._watched = [n for n in self._watched if n != number]
+            member.link.close()
+
+    @property
+    def address(self) -> str:
+        """As `buses.connect` takes it."""
+        return str(self._name)
+
+    def wake(self) -> None:
+        """End a `wait`."""
+        try:
+            os.write(self._wake_write, b"w")
+        except BlockingIOError:
+            _log.debug("the pipe is full of wakes already")
+
+    def unplug(self) -> None:
+        """Send all members away."""
+        for member in tuple(self._members.values()):
+            self._remove(member)
+
+    def close(self) -> None:
+        """Leave no socket behind."""
+        if self._listener is None:
+            return
+        self.unplug()
+        self._listener.close()
+        self._listener = None
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        if self._name.kind == "seqpacket" and os.path.exists(self._name.place):
+            os.unlink(self._name.place)
+
+
+def _listen(name: BusName) -> socket.socket:
+    """Raises BadOption where the place is taken or is none."""
+    packets = name.kind == "seqpacket"
+    kind = (socket.AF_UNIX, socket.SOCK_SEQPACKET) if packets else (socket.AF_INET, socket.SOCK_STREAM)
+    listener = socket.socket(*kind)
+    try:
+        if packets:
+            _remove_stale(name.place)
+            listener.bind(name.place)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((name.place, name.port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        allowed = "a path in a folder that exists" if packets else "an address and a port of this machine"
+        raise BadOption("CAN bus", str(name), f"{allowed}, that nobody serves", str(error)) from error
+    return listener
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody listens at, as a killed twin leaves one. Raises OSError where somebody does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+        try:
+            probe.connect(path)
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise OSError(errno.EADDRINUSE, "another twin serves it")

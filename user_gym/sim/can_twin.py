@@ -1,0 +1,371 @@
+"""An ARX arm on a CAN bus that is none: motors that answer frames, the scene around them, and a side door.
+
+Time, the same for every member of the bus. *gated*: it stands still except in the side door's `advance`; frames are answered
+at once, and what was sent before an `advance` has its effect before the first tick. *lockstep*: one control cycle passes after
+each round of orders: when every motor has had one, or when one gets its second. *paced*: with the wall's clock. In the first
+two, equal sequences of frames and advances give equal bits.
+
+The arm is supported, and time does not move it, until a joint's motor is first enabled (DaMiao) or ordered (Encos). With
+`wire_time` each frame takes 0.12 ms of the twin's time: an order acts and is answered in a later tick, so a client has to let
+time pass before it reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from user_gym.core import F64, RobotSpec, Task
+from user_gym.errors import BadOption, Closed, RobotFault
+from user_gym.robots import motors
+from user_gym.robots.side import Message
+from user_gym.robots.wire import buses, can_frame, damiao
+from user_gym.robots.wire.can_frame import Frame
+from user_gym.sim import can_motor
+from user_gym.sim.can_arm import CanArm
+from user_gym.sim.can_bus import CanBus
+from user_gym.sim.can_faults import Faults
+from user_gym.sim.can_joined import JoinedBus
+from user_gym.sim.can_served import ServedBus
+from user_gym.sim.can_wire import Wire
+from user_gym.sim.side_door import SideDoor
+from user_gym.sim.stage import Stage
+
+MODES = ("gated", "lockstep", "paced")
+DT = 0.001  # s
+TIMEOUT = 0.1  # s, of the DaMiao motors; what a real arm has is not public
+_THERMAL = 0.05  # s between two looks at the temperatures
+_LATE = 0.05  # s that a paced twin makes up for; what is more is lost and counted
+_BATCH = 1000  # ticks of an `advance` between two looks at its patience
+_log = logging.getLogger(__name__)
+
+
+class CanTwin:
+    """A twin of an ARX arm. `open` and `close`, or `with`.
+
+    Args:
+        spec: "arx-x5" or "arx-l5".
+        task: whose objects stand in the scene.
+        bus: as `robots.wire.buses` writes it; served where that can be, else joined. Port 0: any free one.
+        mode: "gated", "lockstep" or "paced".
+        side: address of the side door, "host:port" (0: any free one) or "unix:PATH"; None: none.
+        dt: s, of a tick, 0.001 .. 0.005.
+        timeout: s, the DaMiao motors' register TIMEOUT; 0: never.
+        feedback_id: of the DaMiao motors. Elsewhere than on ARX arms it is the motor's identifier + 0x10: give None for that.
+        friction: N m of each joint, or (dof,); None: drawn by `arrange`, as the simulator of the environments draws it.
+        posture: (dof,) rad, how the arm stands at first; None: the spec's home.
+        wire_time: let frames take time.
+
+    Raises:
+        BadOption: an argument is not allowed.
+        UnknownName: the arm has no table of motors.
+    """
+
+    def __init__(
+        self,
+        spec: RobotSpec,
+        task: Task,
+        bus: str,
+        mode: str = "gated",
+        side: str | None = "127.0.0.1:0",
+        dt: float = DT,
+        timeout: float = TIMEOUT,
+        feedback_id: int | None = damiao.FEEDBACK,
+        friction: float | F64 | None = None,
+        posture: F64 | None = None,
+        wire_time: bool = False,
+    ) -> None:
+        self.spec, self.task = spec, task
+        table = motors.arm(spec.name)
+        self._arm = CanArm(spec, task, table, dt, posture, friction)
+        self._motors = [can_motor.build(m, m.id + 0x10 if feedback_id is None else feedback_id, timeout) for m in table.motors]
+        self._by_id = {m.id: i for i, m in enumerate(self._motors)}
+        self._everyone = tuple(range(len(self._motors)))
+        self._faults = Faults({m.id: m for m in self._motors})
+        self._wire = Wire() if wire_time else None
+        name = buses.parse(bus)
+        self._bus: CanBus = ServedBus(name) if name.kind in ("seqpacket", "socketcand") else JoinedBus(name)
+        self._lock = threading.RLock()
+        self._stage = Stage(self._arm.plant, task, self._arm.data, self._lock)
+        self._door = None if side is None else SideDoor(side, self._operations())
+        self._dt = dt
+        self._thermal = round(_THERMAL / dt)
+        self._cycle = round(1 / (spec.control_rate * dt))
+        self._ordered: set[int] = set()
+        self._tick = 0
+        self.lost = 0  # ticks that a paced twin was too late for
+        self._mode = "gated"
+        self._switch(mode)
+        self._thread: threading.Thread | None = None
+        self._ending = False
+
+    @property
+    def bus(self) -> str:
+        """Where the motors are, as `buses.connect` takes it."""
+        return self._bus.address
+
+    @property
+    def side(self) -> str | None:
+        """Where the side door is."""
+        return None if self._door is None else self._door.address
+
+    @property
+    def time(self) -> float:
+        """s since it was opened, on the twin's clock."""
+        return self._tick * self._dt
+
+    def open(self) -> None:
+        """Serve or join the bus, open the side door. A second call does nothing. Raises BadOption, LinkLost, MissingExtra."""
+        if self._thread is not None:
+            return
+        self._bus.open()
+        try:
+            if self._door is not None:
+                self._door.open()
+        except OSError as error:
+            self._bus.close()
+            raise BadOption("side address", self._door, "one that nobody serves", str(error)) from error
+        self._ending = False
+        self._began, self._paced = time.monotonic(), 0
+        self._thread = threading.Thread(target=self._run, name="can twin", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the bus and shut the side door. May be called twice."""
+        if self._thread is None:
+            return
+        if self._door is not None:
+            self._door.close()
+        self._ending = True
+        self._bus.wake()
+        self._thread.join(5.0)
+        self._thread = None
+        self._bus.close()
+        self._stage.close()
+
+    def __enter__(self) -> CanTwin:
+        self.open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def advance(self, ticks: int, patience: float = 30.0) -> int:
+        """Let so many ticks pass on a gated twin; fewer where they take longer than `patience` s.
+
+        Raises:
+            BadOption: the twin is not gated, or there are no such numbers of ticks.
+            RobotFault: the simulation diverged.
+        """
+        if not isinstance(ticks, int) or ticks < 0:
+            raise BadOption("ticks", ticks, "a whole number, 0 or more")
+        with self._lock:
+            if self._mode != "gated":
+                raise BadOption("mode", self._mode, "'gated' for advance", "ask for mode gated first")
+            self._hear()
+            end, give_up = self._tick + ticks, time.monotonic() + patience
+            begin = self._tick
+            while self._tick < end and time.monotonic() < give_up:
+                self._pass(min(end - self._tick, _BATCH))
+            return self._tick - begin
+
+    def lift(self) -> None:
+        """A person puts the arm back to its first posture; it is supported until a motor of a joint acts."""
+        with self._lock:
+            self._arm.lift()
+
+    def inject(self, name: str, **arguments: Any) -> None:
+        """Begin a fault of `can_faults`. Raises UnknownName, BadOption."""
+        with self._lock:
+            self._hear()
+            motor = self._faults.inject(name, **arguments)
+            if motor is not None:
+                self._arm.follow(self._by_id[motor.id], motor.law)
+            if name == "bus-off":
+                self._bus.send(Frame(can_frame.BUS_OFF, bytes(8), can_frame.ERROR))
+
+    def heal(self) -> None:
+        """End all faults."""
+        with self._lock:
+            self._faults.heal()
+
+    def _run(self) -> None:
+        while not self._ending:
+            self._bus.wait(self._until_tick())
+            with self._lock:
+                try:
+                    self._hear()
+                    self._keep_pace()
+                except RobotFault as error:  # diverged: the arm has been lifted, and goes on
+                    _log.error("%s", error)
+
+    def _until_tick(self) -> float | None:
+        if self._mode != "paced":
+            return None
+        return max(self._began + (self._paced + 1) * self._dt - time.monotonic(), 0.0)
+
+    def _keep_pace(self) -> None:
+        if self._mode != "paced":
+            return
+        due = int((time.monotonic() - self._began) / self._dt) - self._paced
+        late = due - round(_LATE / self._dt)
+        if late > 0:
+            self.lost += late
+            self._began += late * self._dt
+            due -= late
+        if due > 0:
+            self._paced += due
+            self._pass(due)
+
+    def _hear(self) -> None:
+        """Take all frames that have come."""
+        if self._faults.unplugged:
+            self._bus.unplug()
+        for frame in self._bus.frames():
+            if frame.flags or self._faults.bus_off or self._faults.unplugged:
+                continue  # motors know standard data frames only
+            order = self._by_id.get(frame.id) if self._mode == "lockstep" and damiao.special(frame.data) is None else None
+            if order in self._ordered:
+                self._next_round()
+            if self._wire is None:
+                self._deliver(frame, self.time)
+            else:
+                self._wire.put(0, frame, self.time)
+            if order is not None:
+                self._ordered.add(order)
+                if len(self._ordered) == len(self._motors):
+                    self._next_round()
+
+    def _next_round(self) -> None:
+        self._ordered.clear()
+        self._pass(self._cycle)
+
+    def _deliver(self, frame: Frame, now: float) -> None:
+        """A frame reaches the motors, and they answer."""
+        one = self._by_id.get(frame.id)
+        if one is None and frame.id != damiao.REGISTERS:
+            return
+        for i in self._everyone if one is None else (one,):
+            motor = self._motors[i]
+            if motor.id in self._faults.deaf:
+                continue
+            law = motor.law
+            answers = motor.hear(frame, self._faults.sense(motor.id, self._arm.shaft(i)), now)
+            if motor.law is not law:
+                self._arm.follow(i, motor.law)
+            if self._arm.supported and motor.active and i < self.spec.dof:
+                self._arm.release()
+            for answer in answers:
+                self._answer(motor.id, answer, now)
+
+    def _answer(self, motor: int, answer: Frame, now: float) -> None:
+        spoiled = self._faults.spoil(motor, answer)
+        if spoiled is None:
+            return
+        if self._wire is None:
+            self._bus.send(spoiled)
+        else:
+            self._wire.put(motor, spoiled, now)
+
+    def _pass(self, ticks: int) -> None:
+        """Let time pass, from one event to the next."""
+        end = self._tick + ticks
+        while self._tick < end:
+            due = min(motor.deadline() for motor in self._motors)
+            if self._wire is not None:
+                due = min(due, self._wire.due())
+            stop = min(end, self._tick - self._tick % self._thermal + self._thermal)
+            if due < stop * self._dt:
+                stop = min(stop, max(self._tick + 1, math.ceil(due / self._dt - 1e-6)))
+            ticks = stop - self._tick
+            self._tick = stop
+            self._arm.step(ticks)
+            if stop % self._thermal == 0:
+                for i, motor in enumerate(self._motors):
+                    motor.heat(self._arm.shaft(i).torque, self._thermal * self._dt)
+            for i, motor in enumerate(self._motors):
+                if motor.check(self.time):
+                    self._arm.follow(i, motor.law)
+            if self._wire is not None:
+                for when, sender, frame in self._wire.arrived(self.time):
+                    if sender:
+                        self._bus.send(frame)
+                    else:
+                        self._deliver(frame, when)
+
+    def _switch(self, mode: str) -> None:
+        if mode not in MODES:
+            raise BadOption("mode", mode, " | ".join(MODES))
+        self._mode = mode
+        self._ordered.clear()
+        self._began, self._paced = time.monotonic(), 0
+
+    def _operations(self) -> dict[str, Callable[[dict[str, Any], bytes], Message]]:
+        """What the side door offers, as listed in `robots.gate`; `lift` is of this twin alone."""
+        return {
+            "hello": self._hello,
+            "mode": self._set_mode,
+            "advance": self._on_advance,
+            "scene": self._on_scene,
+            "arrange": self._on_arrange,
+            "picture": self._on_picture,
+            "fault": lambda arguments, _: self._done(self.inject(**arguments)),
+            "heal": lambda _, __: self._done(self.heal()),
+            "lift": lambda _, __: self._done(self.lift()),
+        }
+
+    def _done(self, _: None) -> Message:
+        return Message({})
+
+    def _hello(self, _: dict[str, Any], __: bytes) -> Message:
+        with self._lock:
+            return Message(
+                {
+                    "robot": self.spec.name,
+                    "task": self.task.name,
+                    "mode": self._mode,
+                    "time": self.time,
+                    "tick": self._dt,
+                    "cameras": [c.name for c in self.spec.cameras],
+                    "bus": self.bus,
+                }
+            )
+
+    def _set_mode(self, arguments: dict[str, Any], _: bytes) -> Message:
+        with self._lock:
+            self._hear()
+            self._switch(arguments["mode"])
+        self._bus.wake()
+        return Message({"mode": self._mode})
+
+    def _on_advance(self, arguments: dict[str, Any], _: bytes) -> Message:
+        ticks = self.advance(arguments["ticks"], float(arguments.get("timeout", 30.0)))
+        moving = any(motor.active for motor in self._motors)
+        return Message({"ticks": ticks, "motion": "moving" if moving else "idle"})
+
+    def _on_scene(self, _: dict[str, Any], __: bytes) -> Message:
+        with self._lock:
+            scene = self._stage.observe(self.time)
+        poses, valid = scene.poses.tolist(), scene.valid.tolist()
+        return Message({"names": list(scene.names), "poses": poses, "valid": valid, "time": scene.time})
+
+    def _on_arrange(self, arguments: dict[str, Any], _: bytes) -> Message:
+        with self._lock:
+            self._hear()
+            self._stage.arrange(np.array(arguments["objects"], float).reshape(-1, 7))
+            self._arm.draw_friction(int(arguments["seed"]))
+        return Message({})
+
+    def _on_picture(self, arguments: dict[str, Any], _: bytes) -> Message:
+        if self._thread is None:
+            raise Closed("the twin is closed")
+        height, width = int(arguments["height"]), int(arguments["width"])
+        image = self._stage.picture(arguments["camera"], height, width)
+        return Message({"height": height, "width": width, "time": self.time}, image.tobytes())

@@ -1,0 +1,91 @@
+"""The scene around a protocol twin's arm: where objects are and shall be, what a camera sees. It knows no protocol.
+
+It works on the one MjData that the twin steps. Who calls holds the twin's lock, except for `picture`, which takes it
+only to copy the pose.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from user_gym.core import F64, U8, Scene, Task
+from user_gym.errors import BadOption, UnknownName
+from user_gym.sim.arm import wxyz
+from user_gym.sim.painter import Painter
+from user_gym.sim.plant import Plant
+
+MAX_PIXELS = 4096  # of a picture's side
+_PAINTERS = 4  # sizes of pictures with a context of their own; more would be somebody's mistake
+
+
+class Stage:
+    """Objects and pictures of one simulated arm.
+
+    Args:
+        plant: the compiled model.
+        task: whose objects stand in it.
+        data: the MjData that the twin steps.
+        lock: the twin's; nobody steps `data` without it.
+    """
+
+    def __init__(self, plant: Plant, task: Task, data: Any, lock: threading.RLock) -> None:
+        self.plant, self._task, self._data, self._lock = plant, task, data, lock
+        self._painters: dict[tuple[int, int], Painter] = {}
+        self._painting = threading.Lock()
+        self._valid = np.ones(len(plant.objects), bool)
+
+    def observe(self, time: float) -> Scene:
+        """Truth about the objects at this moment of the twin's clock (s)."""
+        data, bodies = self._data, list(self.plant.object_body)
+        mujoco.mj_kinematics(self.plant.model, data)  # after a step, MuJoCo's positions are of the moment before it
+        poses = np.concatenate([data.xpos[bodies], data.xquat[bodies][:, [1, 2, 3, 0]]], axis=-1)
+        return Scene(self.plant.objects, poses, self._valid, "sim", time)
+
+    def arrange(self, objects: F64) -> None:
+        """Put the objects at poses (k, 7), at rest. Raises BadOption."""
+        plant, data = self.plant, self._data
+        wanted = (len(plant.objects), 7)
+        if objects.shape != wanted or not np.isfinite(objects).all():
+            raise BadOption("objects", objects.tolist(), f"finite poses of shape {wanted}, of: {', '.join(plant.objects)}")
+        for name, pose in zip(plant.objects, objects, strict=True):
+            if name in plant.object_mocap:
+                m = plant.object_mocap[name]
+                data.mocap_pos[m], data.mocap_quat[m] = pose[:3], wxyz(pose[3:])
+            else:
+                q = plant.object_qpos[name]
+                v = int(plant.model.joint(f"{name}_free").dofadr[0])
+                data.qpos[q : q + 3], data.qpos[q + 3 : q + 7], data.qvel[v : v + 6] = pose[:3], wxyz(pose[3:]), 0.0
+
+    def picture(self, camera: str, height: int, width: int) -> U8:
+        """What a camera of the arm sees now, (height, width, 3). Raises UnknownName, BadOption, MissingSystem."""
+        known = [c.name for c in self.plant.spec.cameras]
+        if camera not in known:
+            raise UnknownName("camera", camera, known)
+        if not (0 < height <= MAX_PIXELS and 0 < width <= MAX_PIXELS):
+            raise BadOption("size of a picture", (height, width), f"1 .. {MAX_PIXELS} pixels")
+        with self._painting:
+            painter = self._painters.get((height, width))
+            if painter is None:
+                if len(self._painters) == _PAINTERS:
+                    raise BadOption("size of a picture", (height, width), f"one of {sorted(self._painters)}: no more are kept")
+                painter = Painter(self, self._task, height, width)
+                painter.connect()
+                self._painters[height, width] = painter
+            return painter.draw(0, camera)
+
+    def pose(self, row: int, data: Any) -> None:
+        """Write joints and objects into the painter's MjData, which has the same layout; there is one row."""
+        with self._lock:
+            data.qpos[:] = self._data.qpos
+            data.mocap_pos[:], data.mocap_quat[:] = self._data.mocap_pos, self._data.mocap_quat
+
+    def close(self) -> None:
+        """Free the drawing contexts."""
+        with self._painting:
+            for painter in self._painters.values():
+                painter.close()
+            self._painters.clear()
