@@ -14,6 +14,7 @@ standard class that a caller would expect.
     +-- Unreachable        RuntimeError   no pose of the arm reaches what was asked
     +-- NoRobot            LookupError    no robot is free, healthy and able to do the task
     +-- Busy               RuntimeError   a device is leased to another owner
+    +-- NotApproved        PermissionError  a policy that no operator has let drive this arm yet
     +-- RobotFault         RuntimeError   the robot itself refused or stopped
         +-- Reflex         RuntimeError   a protective stop of the robot; it needs recovery before it moves again
         +-- LinkLost       ConnectionError  no answer from the robot; the link has to be built anew
@@ -85,6 +86,10 @@ class MissingSystem(UserGymError, RuntimeError):
 
 class Unreachable(UserGymError, RuntimeError):
     """No joint position of the arm gives the pose that was asked for."""
+
+
+class NotApproved(UserGymError, PermissionError):
+    """No operator has let this policy drive this arm yet; the message says how to."""
 
 
 class RobotFault(UserGymError, RuntimeError):

@@ -17,6 +17,7 @@ import numpy as np
 from user_gym.core import F64, Bool, Command, Compliance, ForceEstimate, RobotSpec, RobotState, Scene, Start
 from user_gym.errors import BadAction, BadOption, Closed, NotReset, RobotFault
 from user_gym.robots import reach
+from user_gym.robots.compliance import check as check_compliance
 from user_gym.sim import gains
 from user_gym.sim.arm import wxyz
 from user_gym.sim.plant import Plant, history
@@ -95,7 +96,7 @@ class MujocoTwins:
             raise BadOption(
                 "control", "joint", "'tcp' to set a Cartesian compliance", "make the environment with control='tcp'"
             )
-        gains.check(compliance)
+        check_compliance(compliance)
         self._compliance = compliance
         if self._batch is not None:
             gains.write(self._batch, self.plant, compliance)

@@ -1,0 +1,347 @@
+"""The parent's end and the worker: orders, faults, deaths. A toy arm, no vendor."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from multiprocessing.connection import wait
+
+import numpy as np
+import pytest
+from toy import VirtualClock
+
+from user_gym.core import Command
+from user_gym.errors import BadAction, BadOption, Closed, LinkLost, NotReset, Reflex, RobotFault, Stopped, Unreachable
+from user_gym.real.clock import WallClock
+from user_gym.real.guard import Thresholds
+from user_gym.real.job import Job
+from user_gym.real.robot import Patience, Place, RealRobot
+from user_gym.robots import specs, stop
+from user_gym.testing.bench import PERIOD, Bench
+
+SPEC = specs.spec("franka-fr3")
+TASK = Bench(SPEC)
+START = TASK.start(np.random.default_rng(0))
+
+
+@pytest.fixture(autouse=True)
+def _own_runtime_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def build(clock=None, patience=None, thresholds=None, stale=None, moves_gripper=False, control="tcp", **options):
+        job = Job(
+            "toy", "toy:ToyDriver", SPEC, control, "nowhere", clock or VirtualClock(), TASK.workspace, PERIOD, moves_gripper,
+            stale=stale, thresholds=thresholds or Thresholds(), options={"diary": str(tmp_path / "diary"), **options},
+        )  # fmt: skip
+        robot = RealRobot(SPEC, control, lambda: Place(job), patience)
+        made.append(robot)
+        return robot
+
+    yield build
+    for robot in made:
+        robot.close()
+
+
+@pytest.fixture
+def diary(tmp_path):
+    path = tmp_path / "diary"
+    return lambda: [line.split(" ", 1)[1] for line in path.read_text().splitlines()]
+
+
+def until(holds, timeout=5.0):
+    """Wait for another process."""
+    end = time.monotonic() + timeout
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def stay(state):
+    return Command(0.0, tcp=state.tcp)
+
+
+def test_a_reset_goes_up_across_and_down_slowly_and_starts_the_clock(make, diary) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    np.testing.assert_allclose(state.tcp, START.tcp, atol=1e-6)
+    assert state.time == 0.0
+    moves = [line for line in diary() if line.startswith(("move", "begin"))]
+    assert moves[-1] == "begin"
+    assert all(line.endswith(" 0.1") for line in moves[:-1])
+    heights = [float(line.split(",")[2]) for line in moves[:-1]]
+    assert heights[0] >= TASK.workspace.high[2]
+    assert heights[-1] == pytest.approx(START.tcp[2], abs=1e-4)
+
+
+def test_an_order_takes_one_period_and_the_split_halves_do_the_same(make) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    target = state.tcp + [0.01, 0, 0, 0, 0, 0]
+    state = robot.exchange(Command(0.0, tcp=target))
+    np.testing.assert_allclose(state.tcp, target, atol=1e-6)
+    assert float(state.time) == pytest.approx(PERIOD)
+    robot.send(Command(0.0, tcp=target))
+    assert wait([robot.connection], timeout=5.0)
+    assert float(robot.receive().time) == pytest.approx(2 * PERIOD)
+
+
+def test_an_order_beyond_the_step_is_clipped_and_says_so(make) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    after = robot.exchange(Command(0.0, tcp=state.tcp + [0.1, 0, 0, 0, 0, 0]))
+    assert robot.clipped
+    assert after.tcp[0] - state.tcp[0] == pytest.approx(SPEC.tcp_speed[0] * PERIOD, abs=1e-6)
+    robot.exchange(stay(after))
+    assert not robot.clipped
+
+
+@pytest.mark.parametrize(
+    "bad", [np.full(6, np.nan), START.tcp + [0.5, 0, 0, 0, 0, 0], START.tcp[:5]], ids=["nan", "jump", "short"]
+)
+def test_an_order_that_means_nothing_is_refused_and_no_time_passes(make, bad) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(BadAction):
+        robot.exchange(Command(0.0, tcp=bad))
+    after = robot.exchange(stay(state))
+    assert float(after.time) == pytest.approx(PERIOD)
+
+
+def test_before_connect_and_after_close_it_is_closed_and_before_reset_not_reset(make) -> None:
+    robot = make()
+    with pytest.raises(Closed):
+        robot.reset(START)
+    robot.connect()
+    robot.connect()
+    with pytest.raises(NotReset):
+        robot.exchange(Command(0.0, tcp=START.tcp))
+    robot.close()
+    robot.close()
+    with pytest.raises(Closed):
+        robot.exchange(Command(0.0, tcp=START.tcp))
+
+
+def test_a_reflex_is_raised_and_again_until_a_reset_recovers(make, diary) -> None:
+    robot = make(broken="reflex")
+    robot.connect()
+    state = robot.reset(START)
+    for _ in range(2):
+        with pytest.raises(Reflex, match="toy reflex"):
+            robot.exchange(stay(state))
+    assert "hold" in diary()
+    assert "recover" not in diary()
+    robot.exchange(stay(robot.reset(START)))
+    assert "recover" in diary()
+
+
+def test_what_takes_a_person_stays_a_fault(make) -> None:
+    robot = make(broken="for good", wrench=100.0)
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(Stopped, match="contact force is 100"):
+        robot.exchange(stay(state))
+    with pytest.raises(RobotFault, match="a person has to look"):
+        robot.reset(START)
+
+
+def test_too_hard_a_contact_holds_the_arm(make, diary) -> None:
+    robot = make(wrench=30.0, thresholds=Thresholds(force=25.0))
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(Stopped, match="allowed: 25"):
+        robot.exchange(stay(state))
+    assert diary()[-1] == "hold"
+
+
+def test_a_drivers_surprise_is_a_fault_with_its_name(make) -> None:
+    robot = make(broken="crash")
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(RobotFault, match="KeyError"):
+        robot.exchange(stay(state))
+
+
+def test_a_driver_that_cannot_connect_says_why_and_leaves_no_process(make) -> None:
+    robot = make(broken="connect")
+    with pytest.raises(LinkLost, match="no toy at this address"):
+        robot.connect()
+    assert robot.pid is None
+
+
+def test_a_start_out_of_reach_moves_nothing(make, diary) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    before = len(diary())
+    with pytest.raises(Unreachable):
+        robot.reset(replace(START, tcp=START.tcp + [3.0, 0, 0, 0, 0, 0]))
+    assert len(diary()) == before
+    robot.exchange(stay(state))
+
+
+def test_no_order_for_a_while_holds_the_arm_until_a_reset(make, diary) -> None:
+    robot = make(clock=WallClock(), stale=0.15)
+    robot.connect()
+    state = robot.reset(START)
+    until(lambda: diary()[-1] == "hold")
+    with pytest.raises(Stopped, match=r"no order for 0\.15 s"):
+        robot.exchange(stay(state))
+    robot.exchange(stay(robot.reset(START)))
+
+
+def test_stop_from_another_process_holds_the_arm_until_a_reset(make, diary) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    code = "from user_gym.robots import stop; print(*stop.tell().reached)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert told.stdout.startswith("toy.")
+    until(lambda: diary()[-1] == "hold")
+    with pytest.raises(Stopped, match="an operator said stop"):
+        robot.exchange(stay(state))
+    robot.exchange(stay(robot.reset(START)))
+
+
+def test_a_driver_process_that_is_killed_is_named_and_the_next_reset_starts_a_new_one(make) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    first = robot.pid
+    os.kill(first, signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(LinkLost, match=rf"pid {first}\) ended with code -9"):
+        robot.exchange(stay(state))
+    assert time.monotonic() - began < 2.0
+    robot.exchange(stay(robot.reset(START)))
+    assert robot.pid != first
+
+
+def test_a_driver_that_dies_within_an_exchange_is_no_hang(make) -> None:
+    robot = make(broken="die")
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(LinkLost, match="ended with code -9"):
+        robot.exchange(stay(state))
+
+
+def test_a_driver_that_hangs_is_given_up_after_its_patience(make, caplog) -> None:
+    robot = make(broken="hang", patience=Patience(exchange=0.2))
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(LinkLost, match="does not answer in time"):
+        robot.exchange(stay(state))
+    os.kill(robot.pid, signal.SIGKILL)
+
+
+PARENT = """
+import sys, time, numpy as np
+sys.path[:0] = {path!r}
+from test_robot import *
+job = Job("toy", "toy:ToyDriver", SPEC, "tcp", "nowhere", VirtualClock(), TASK.workspace, PERIOD, False,
+          options={options!r})
+robot = RealRobot(SPEC, "tcp", lambda: Place(job))
+robot.connect()
+robot.reset(START)
+print(robot.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def orphan(tmp_path, **options):
+    """A worker whose parent was killed; its process id, and when that was."""
+    options["diary"] = str(tmp_path / "diary")
+    code = PARENT.format(path=[os.path.dirname(__file__)], options=options)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with parent:
+        pid = int(parent.stdout.readline())
+        parent.kill()
+        killed = time.monotonic()
+    return pid, killed
+
+
+def alive(pid) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().split(") ")[1][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_when_the_parent_is_killed_the_arm_holds_and_the_worker_ends_within_a_second(tmp_path, diary) -> None:
+    pid, killed = orphan(tmp_path)
+    until(lambda: not alive(pid), timeout=1.0 - (time.monotonic() - killed))
+    assert diary()[-2:] == ["hold", "close"]
+
+
+def test_an_arm_without_brakes_is_held_after_the_parents_death_until_it_is_released(tmp_path, diary) -> None:
+    pid, _ = orphan(tmp_path, brakes=False)
+    until(lambda: diary()[-1] == "hold")
+    assert alive(pid)
+    assert stop.tell(stop.RELEASE).reached
+    until(lambda: not alive(pid))
+    assert diary()[-1] == "close"
+
+
+def test_an_arm_without_brakes_is_held_while_a_motor_answers(tmp_path, diary) -> None:
+    pid, _ = orphan(tmp_path, brakes=False, answers=40)
+    until(lambda: not alive(pid))
+    assert diary()[-2:] == ["hold", "close"]
+
+
+def test_a_compliance_is_kept_when_a_new_process_is_started(make, diary) -> None:
+    robot = make()
+    robot.connect()
+    softer = replace(SPEC.compliance, stiffness=SPEC.compliance.stiffness * 0.5)
+    robot.set_compliance(softer)
+    os.kill(robot.pid, signal.SIGKILL)
+    until(lambda: robot._process.poll() is not None)
+    robot.reset(START)
+    assert [line for line in diary() if line.startswith("compliance")] == ["compliance 1000.0"] * 2
+    with pytest.raises(BadOption):
+        robot.set_compliance(replace(softer, damping=np.full(6, -1.0)))
+
+
+def test_the_gripper_is_brought_to_the_start_where_the_task_moves_it(make) -> None:
+    robot = make(moves_gripper=True)
+    robot.connect()
+    state = robot.reset(replace(START, gripper=1.0))
+    assert float(state.gripper) == pytest.approx(1.0, abs=0.06)
+    assert state.time == 0.0
+
+
+def test_what_a_task_does_not_move_keeps_its_width(make) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    assert float(robot.exchange(Command(1.0, tcp=state.tcp)).gripper) == 0.0
+
+
+def test_ctrl_c_reaches_the_parent_only(make, diary) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    assert os.getpgid(robot.pid) != os.getpgid(0)
+    os.kill(robot.pid, signal.SIGINT)
+    robot.exchange(stay(state))
+
+
+def test_sigterm_lets_the_arm_hold(make, diary, caplog) -> None:
+    caplog.set_level(logging.CRITICAL)
+    robot = make()
+    robot.connect()
+    robot.reset(START)
+    os.kill(robot.pid, signal.SIGTERM)
+    until(lambda: diary()[-1] == "close")
+    assert diary()[-2] == "hold"

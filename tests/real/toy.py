@@ -1,0 +1,124 @@
+"""An ideal arm: it is where it was ordered to be, one step later. Built by its name inside the worker."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from user_gym.core import RobotState
+from user_gym.errors import LinkLost, NotReset, Reflex, RobotFault
+from user_gym.robots import kinematics, pose, reach
+
+
+class VirtualClock:
+    """Time that passes only when it is told to."""
+
+    overruns = 0
+
+    def __init__(self):
+        self.now = 0.0
+
+    def connect(self):
+        pass
+
+    def start(self):
+        pass
+
+    def tick(self, period):
+        self.now += period
+
+    def free(self):
+        return self
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        pass
+
+    def close(self):
+        pass
+
+
+class ToyDriver:
+    """Notes what it was told in `diary`, a file, so that a test sees it after the process died."""
+
+    def __init__(self, spec, control, address, clock, diary=None, brakes=True, broken="", wrench=0.0, answers=1 << 30):
+        self.spec, self.control, self.clock = spec, control, clock
+        self.brakes, self.broken, self.wrench = brakes, broken, wrench
+        self._diary, self._answers = diary, answers
+        self._q, self._time, self._following = spec.home.copy(), 0.0, False
+        self._gripper = 0.0
+
+    def note(self, text):
+        if self._diary:
+            with open(self._diary, "a") as diary:
+                diary.write(f"{time.monotonic():.4f} {text}\n")
+
+    def connect(self):
+        if self.broken == "connect":
+            raise LinkLost("no toy at this address")
+        self.note(f"connect {os.getpid()}")
+
+    def measure(self):
+        self._answers -= 1
+        if self._answers < 0:
+            raise LinkLost("no motor answers")
+        tool = kinematics.forward(self.spec, self._q)
+        zero = np.zeros(self.spec.dof)
+        return RobotState(
+            np.float64(self._time), self._q.copy(), zero, zero.copy(), pose.to_chart(tool), np.zeros(6),
+            np.array([0, 0, self.wrench, 0, 0, 0.0]), np.float64(self._gripper),
+        )  # fmt: skip
+
+    def move(self, waypoints, speed):
+        goals = [reach.solve(self.spec, w) for w in waypoints]
+        self._following = False
+        for waypoint, q in zip(waypoints, goals, strict=True):
+            self.note(f"move {np.round(waypoint, 4).tolist()} {speed}")
+            self.clock.tick(0.1)
+            self._q = q
+
+    def begin(self):
+        self._time, self._following = 0.0, True
+        self.clock.start()
+        self.note("begin")
+        return self.measure()
+
+    def exchange(self, command, period):
+        if not self._following:
+            raise NotReset("exchange before begin")
+        if self.broken == "reflex":
+            self.broken = ""
+            self._following = False
+            raise Reflex("toy reflex")
+        if self.broken == "crash":
+            raise KeyError("a vendor's surprise")
+        if self.broken == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.broken == "hang":
+            time.sleep(60)
+        self._q = reach.solve(self.spec, command.tcp) if command.joints is None else command.joints.copy()
+        hand = self.spec.gripper
+        most = hand.speed * period / hand.width
+        self._gripper += float(np.clip(command.gripper - self._gripper, -most, most))
+        self.clock.tick(period)
+        self._time += period
+        return replace(self.measure(), wrench=np.array([0, 0, self.wrench, 0, 0, 0.0]))
+
+    def set_compliance(self, compliance):
+        self.note(f"compliance {compliance.stiffness[0]}")
+
+    def hold(self):
+        self._following = False
+        self.note("hold")
+
+    def recover(self):
+        if self.broken == "for good":
+            raise RobotFault("a person has to look")
+        self.note("recover")
+
+    def close(self):
+        self.note("close")

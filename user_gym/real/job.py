@@ -1,0 +1,68 @@
+"""What a worker process is told at its start, and the records that it exchanges with its parent. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from user_gym import errors
+from user_gym.core import RobotSpec, RobotState, Workspace
+from user_gym.errors import RobotFault, UserGymError
+from user_gym.real.driver import Clock
+from user_gym.real.guard import Thresholds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One arm to drive."""
+
+    name: str  # for people: of the device, else of the spec
+    driver: str  # "module:Class" of a Driver
+    spec: RobotSpec
+    control: str
+    address: str
+    clock: Clock  # not connected
+    workspace: Workspace
+    period: float  # s
+    moves_gripper: bool
+    objects: tuple[str, ...] = ()  # of the task, in the order of Start.objects
+    twin: str | None = None  # side address; None: a real arm
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    stale: float | None = 1.0  # s without an order after which the arm holds; None: time stands still between orders
+    approach_speed: float = 0.1  # m/s
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further ones of the driver
+
+
+class Request(NamedTuple):
+    """Parent to worker."""
+
+    number: int
+    verb: str  # "connect" | "reset" | "exchange" | "compliance" | "close"
+    argument: Any = None
+
+
+class Reply(NamedTuple):
+    """Worker to parent."""
+
+    number: int  # of the request
+    state: RobotState | None = None
+    clipped: bool = False  # the guard changed the order
+    overruns: int = 0  # of the clock, so far
+    error: tuple[str, str] | None = None  # class of user_gym.errors and message
+
+
+def described(error: UserGymError) -> tuple[str, str]:
+    """An error as data: exceptions with their own constructors do not survive pickle."""
+    return type(error).__name__, str(error)
+
+
+def raised(error: tuple[str, str]) -> UserGymError:
+    """The error again, to be raised."""
+    name, message = error
+    kind = getattr(errors, name, RobotFault)
+    if "__init__" not in vars(kind):
+        return kind(message)
+    found: UserGymError = kind.__new__(kind)  # its constructor would make a message of its parts
+    found.args = (message,)
+    return found

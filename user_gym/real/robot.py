@@ -1,0 +1,232 @@
+"""A real arm as a `core.Robot`: the parent's end of a worker process. It starts the process and never waits without a limit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from user_gym.core import Command, Compliance, RobotSpec, RobotState, Start
+from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
+from user_gym.real.job import Job, Reply, Request, raised
+from user_gym.robots.compliance import check
+
+_GO = "import sys; from user_gym.real.worker import main; main(int(sys.argv[1]))"
+_LEAVE = 5.0  # s for a worker to hold, close and exit
+_log = logging.getLogger(__name__)
+
+
+class Place(NamedTuple):
+    """What an arm is driven with, once it is known which one."""
+
+    job: Job
+    lease: int | None = None  # descriptor that the worker keeps open as long as it lives
+
+
+class Patience(NamedTuple):
+    """s of the wall's time that the parent waits for a reply."""
+
+    connect: float = 60.0  # a vendor's client is imported, and a robot may be slow to answer
+    reset: float = 180.0  # slow motions
+    exchange: float = 30.0
+
+
+class RealRobot:
+    """One arm in a worker process.
+
+    A RobotFault is raised once by the exchange that met it and by all that follow; `reset` recovers, or says why that takes a
+    person. A worker that died is started anew by the next `reset`.
+
+    Args:
+        spec: the arm.
+        control: "tcp" or "joint".
+        place: called by `connect`; tells what to drive, and raises where there is nothing to.
+        patience: for replies.
+    """
+
+    def __init__(self, spec: RobotSpec, control: str, place: Callable[[], Place], patience: Patience | None = None) -> None:
+        self.spec = spec
+        self._control, self._place, self._patience = control, place, patience or Patience()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: Connection | None = None
+        self._name = spec.name
+        self._wanted = False  # connected, as far as the caller is concerned
+        self._compliance: Compliance | None = None
+        self._number = 0
+        self._due: float | None = None  # s, monotonic: when the reply that is waited for has to be here
+        self.clipped = False  # the guard changed the last order
+        self.overruns = 0  # of the robot's clock, since it was connected
+
+    @property
+    def connection(self) -> Connection:
+        """For multiprocessing.connection.wait: readable when `receive` will not block. Raises Closed."""
+        return self._opened()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the worker."""
+        return None if self._process is None else self._process.pid
+
+    def connect(self) -> None:
+        """Start the worker, which opens the arm. Raises NoRobot, NotApproved, LinkLost, RobotFault, MissingExtra, BadOption."""
+        self._wanted = True
+        if self._link is not None:
+            return
+        place = self._place()
+        self._name = place.job.name
+        self._start(place)
+        try:
+            self._ask("connect", None, self._patience.connect)
+            if self._compliance is not None:
+                self._ask("compliance", self._compliance, self._patience.exchange)
+        except BaseException:
+            self._end()
+            raise
+
+    def reset(self, start: Start) -> RobotState:
+        """As `Robot.reset`; recovers from a fault first."""
+        self.send_reset(start)
+        return self.receive()
+
+    def exchange(self, command: Command) -> RobotState:
+        """As `Robot.exchange`."""
+        self.send(command)
+        return self.receive()
+
+    def send(self, command: Command) -> None:
+        """The first half of `exchange`: order, and do not wait."""
+        self._send("exchange", command, self._patience.exchange)
+
+    def send_reset(self, start: Start) -> None:
+        """The first half of `reset`; waits only where the worker died and a new one has to be started."""
+        if not self._wanted:
+            raise Closed(f"{self._name} is not connected; call connect()")
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+        self.connect()
+        self._send("reset", start, self._patience.reset)
+
+    def receive(self, timeout: float | None = None) -> RobotState:
+        """The second half of `exchange` or `reset`.
+
+        Args:
+            timeout: s; None: as long as `Patience` says, counted from the first half.
+
+        Raises:
+            LinkLost: the worker died, or does not answer in time.
+            RobotFault, BadAction, Unreachable, NotReset: as the arm's own answer.
+        """
+        state = self._receive(timeout)
+        if state is None:
+            raise RobotFault(f"driver process of {self._name} answered without a state")
+        return state
+
+    def set_compliance(self, compliance: Compliance) -> None:
+        """As `Robot.set_compliance`; kept when a worker is started anew."""
+        if self._control != "tcp":
+            raise BadOption(
+                "control", self._control, "'tcp' to set a Cartesian compliance", "make the environment with control='tcp'"
+            )
+        check(compliance)
+        if self._link is not None:
+            self._ask("compliance", compliance, self._patience.exchange)
+        self._compliance = compliance
+
+    def close(self) -> None:
+        """As `Robot.close`: the arm holds or brakes, the worker ends."""
+        self._wanted = False
+        if self._link is not None and self._process is not None and self._process.poll() is None:
+            try:
+                self._ask("close", None, _LEAVE)
+            except RobotFault as error:
+                _log.warning("%s", error)
+        self._end()
+
+    def _start(self, place: Place) -> None:
+        ours, child = socket.socketpair()
+        self._link = link = Connection(ours.detach())
+        held = () if place.lease is None else (place.lease,)
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        with child:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _GO, str(child.fileno()), f"user-gym:{place.job.name}"],
+                pass_fds=(child.fileno(), *held),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the parent: the worker stops the arm when it is told to
+            )
+        self._number, self._due = 0, time.monotonic() + self._patience.connect
+        try:
+            link.send(place.job)
+            self._receive(None)
+        except BaseException:
+            self._end()
+            raise
+
+    def _ask(self, verb: str, argument: Any, patience: float) -> RobotState | None:
+        self._send(verb, argument, patience)
+        return self._receive(None)
+
+    def _send(self, verb: str, argument: Any, patience: float) -> None:
+        link = self._opened()
+        self._number += 1
+        self._due = time.monotonic() + patience
+        try:
+            link.send(Request(self._number, verb, argument))
+        except (BrokenPipeError, ConnectionError) as error:
+            raise self._lost() from error
+
+    def _receive(self, timeout: float | None) -> RobotState | None:
+        link = self._opened()
+        due = time.monotonic() + timeout if timeout is not None else self._due or time.monotonic()
+        while True:
+            try:
+                if not link.poll(max(due - time.monotonic(), 0.0)):
+                    raise LinkLost(f"driver process of {self._name} (pid {self.pid}) does not answer in time; reset() goes on")
+                reply: Reply = link.recv()
+            except (EOFError, ConnectionResetError, BrokenPipeError) as error:
+                raise self._lost() from error
+            if reply.number == self._number:  # a reply that came too late for its request is dropped
+                break
+        self.clipped, self.overruns = reply.clipped, max(reply.overruns, self.overruns)
+        if reply.error is not None:
+            raise raised(reply.error)
+        return reply.state
+
+    def _lost(self) -> LinkLost:
+        code: int | None = None
+        if self._process is not None:
+            try:
+                code = self._process.wait(_LEAVE)
+            except subprocess.TimeoutExpired:
+                code = None
+        ended = "closed its pipe" if code is None else f"ended with code {code}"
+        return LinkLost(f"driver process of {self._name} (pid {self.pid}) {ended}; reset() starts a new one")
+
+    def _opened(self) -> Connection:
+        if self._link is None:
+            raise Closed(f"{self._name} is not connected; call connect()")
+        return self._link
+
+    def _end(self) -> None:
+        """Let go of the worker: at the end of the pipe it holds the arm and exits by itself."""
+        link, process = self._link, self._process
+        self._link = self._process = None
+        if link is not None:
+            link.close()
+        if process is not None:
+            try:
+                process.wait(_LEAVE)
+            except subprocess.TimeoutExpired:
+                # Not killed: it may be what holds an arm without brakes.
+                _log.warning("driver process of %s (pid %d) still holds the arm; see user-gym stop", self._name, process.pid)

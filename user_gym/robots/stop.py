@@ -1,0 +1,97 @@
+"""Stop every arm of this user without the program that drives it. The few lines that a worker and `user-gym stop` share.
+
+Each worker listens on a Unix datagram socket of its own, in a folder that only its user may enter. This is no emergency stop:
+it needs a running kernel and a running worker. The button on the wall stays mandatory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from user_gym.errors import MissingSystem
+
+STOP, RELEASE = b"stop", b"release"  # hold until the next reset | hold, then let go and end: an arm without brakes sinks
+_SUFFIX = ".stop"
+
+
+class Told(NamedTuple):
+    """What a message met."""
+
+    reached: tuple[str, ...]  # names of the workers that have it now
+    gone: tuple[str, ...]  # names whose worker had died; their sockets were removed
+
+
+class Listener:
+    """One worker's ear.
+
+    Args:
+        name: of the device, for people.
+    """
+
+    def __init__(self, name: str) -> None:
+        words = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:40]
+        self._name = f"{words}.{os.getpid()}{_SUFFIX}"
+        self._path: Path | None = None
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def open(self) -> None:
+        """Listen. Raises MissingSystem."""
+        self._path = folder() / self._name
+        self._path.unlink(missing_ok=True)  # of a worker with this process id that died
+        self._socket.bind(str(self._path))
+        self._socket.setblocking(False)
+
+    def fileno(self) -> int:
+        """For select: readable when a message waits."""
+        return self._socket.fileno()
+
+    def read(self) -> bytes | None:
+        """The next message, or None."""
+        try:
+            return self._socket.recv(64)
+        except BlockingIOError:
+            return None
+
+    def close(self) -> None:
+        """Stop listening. May be called twice."""
+        self._socket.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def folder() -> Path:
+    """Where the sockets are; made for its user alone. Raises MissingSystem where another user has taken the name."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    place = Path(runtime) / "user_gym" if runtime else Path(tempfile.gettempdir()) / f"user_gym-{os.getuid()}"
+    try:
+        place.mkdir(mode=0o700, parents=False, exist_ok=True)
+        found = place.lstat()
+    except OSError as error:
+        raise MissingSystem(f"no folder {place} for the sockets of `user-gym stop`: {error}; set XDG_RUNTIME_DIR") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise MissingSystem(f"{place} is not a folder of this user alone; remove it, or set XDG_RUNTIME_DIR")
+    return place
+
+
+def tell(message: bytes = STOP, name: str = "") -> Told:
+    """Send STOP or RELEASE to every worker of this user, or to those whose name contains `name`. Does not wait for the arms."""
+    reached, gone = [], []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+        out.settimeout(1.0)
+        for path in sorted(folder().glob(f"*{_SUFFIX}")):
+            worker = path.name.removesuffix(_SUFFIX)
+            if name not in worker:
+                continue
+            try:
+                out.sendto(message, str(path))
+                reached.append(worker)
+            except (ConnectionRefusedError, FileNotFoundError):
+                path.unlink(missing_ok=True)
+                gone.append(worker)
+    return Told(tuple(reached), tuple(gone))
