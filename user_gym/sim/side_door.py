@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from user_gym.errors import MissingSystem, UserGymError
@@ -45,6 +46,8 @@ class SideDoor:
         try:
             if family == socket.AF_INET:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            else:
+                _remove_orphan(place)
             listener.bind(place)
             listener.listen()
         except OSError:
@@ -100,6 +103,8 @@ class SideDoor:
             self._listener.shutdown(socket.SHUT_RDWR)
         except OSError as error:
             _log.debug("shutdown of the side door: %s", error)
+        if self._listener.family == socket.AF_UNIX:
+            Path(self._listener.getsockname()).unlink(missing_ok=True)
         self._listener.close()
         self._listener = None
         with self._lock:
@@ -110,3 +115,14 @@ class SideDoor:
             except OSError as error:
                 _log.debug("a side visitor was already gone: %s", error)
             thread.join(1.0)
+
+
+def _remove_orphan(path: str) -> None:
+    """A twin that was killed leaves its socket behind, and nobody could listen there again."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        try:
+            link.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink(missing_ok=True)
+        except FileNotFoundError:
+            pass  # nobody was here before

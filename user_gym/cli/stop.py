@@ -1,0 +1,58 @@
+"""`user-gym stop`: every arm of this user holds still, without the program that drives it."""
+
+from __future__ import annotations
+
+import argparse
+import select
+import sys
+import termios
+import tty
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "stop",
+        help="stop robots without the program that drives them",
+        description="Tell the driver processes of this user's robots to stop: the arms hold where they are until their next "
+        "reset. This is no emergency stop: it needs a running computer. The button on the wall stays mandatory.",
+    )
+    parser.add_argument("id", nargs="*", metavar="ID", help="robots to stop, by id or part of it (default: all)")
+    parser.add_argument("--release", action="store_true", help="end the driver processes, too; an arm without brakes sinks")
+    parser.add_argument("--key", action="store_true", help="wait for a key, then stop; Ctrl-C leaves without stopping")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Stop, and say what was reached. 1 where a robot that was named has no driver process."""
+    from user_gym.robots import stop
+
+    if arguments.key:
+        print("press any key to stop the robots", flush=True)
+        _wait_for_key()
+    message, code = stop.RELEASE if arguments.release else stop.STOP, 0
+    for name in arguments.id or [""]:
+        told = stop.tell(message, name)
+        for worker in told.reached:
+            print(f"told {worker} to {'let go' if arguments.release else 'hold'}")
+        for worker in told.gone:
+            print(f"{worker} had ended already")
+        if not told.reached:
+            print(f"no driver process of {name!r} runs" if name else "no driver process runs")
+            code = 1 if name else code
+    return code
+
+
+def _wait_for_key() -> None:
+    """Return at a key of the terminal, or at a line where the input is no terminal."""
+    if not sys.stdin.isatty():
+        sys.stdin.readline()
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setcbreak(sys.stdin)
+        select.select([sys.stdin], [], [])
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

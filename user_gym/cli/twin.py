@@ -1,0 +1,95 @@
+"""`user-gym twin`: a simulated robot that real drivers take for a real one, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from user_gym.errors import BadOption
+
+if TYPE_CHECKING:
+    from user_gym.core import RobotSpec, Task
+
+FRANKA_ADDRESS = "127.0.0.77"
+MODES = ("gated", "lockstep", "paced")
+
+
+class _Twin(NamedTuple):
+    """A twin to be served. What it is reached by is known once it is open."""
+
+    open: Callable[[], None]
+    close: Callable[[], None]
+    places: Callable[[], tuple[str, str | None]]  # of the robot, and of the side door
+
+
+def add(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "twin",
+        help="run a simulated robot that speaks the real one's bytes",
+        description="Run a twin: a simulated robot that a vendor's client or a driver of user_gym takes for a real one. It "
+        "prints what to write into the inventory, and runs until Ctrl-C. Several robots are several addresses or buses.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="franka-fr3, franka-fer, arx-x5 or arx-l5")
+    parser.add_argument("--task", default="PegInsert", help="whose objects lie before it")
+    parser.add_argument("--address", help=f"of a Franka: any of this machine; {FRANKA_ADDRESS} if left out")
+    parser.add_argument("--bus", help="of an ARX: seqpacket:PATH, socketcand:HOST:PORT or socketcan:INTERFACE")
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="paced",
+        help="how time runs: paced = as the wall's, lockstep = as fast as its client, gated = only when told by the side door",
+    )
+    parser.add_argument("--side", help="address of the side door, HOST:PORT or unix:PATH; beside the robot's if left out")
+    parser.add_argument("--friction", type=float, metavar="NM", help="of each joint, N m; drawn at each reset if left out")
+    parser.add_argument("--id", default="twin", help="in the inventory entry that is printed")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM."""
+    from user_gym.robots import registry, specs
+
+    spec = specs.spec(arguments.model)
+    twin = _twin(arguments, spec, registry.make_task(arguments.task, spec))
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    twin.open()
+    try:
+        address, side = twin.places()
+        print(f"ready: a twin of {spec.name}, {arguments.task}, {arguments.mode}; Ctrl-C ends it. In the inventory:\n")
+        print(f'[[robot]]\nid = "{arguments.id}"\nmodel = "{spec.name}"\naddress = "{address}"\ntwin = "{side}"\n', flush=True)
+        ended.wait()
+    finally:
+        twin.close()
+    return 0
+
+
+def _twin(arguments: argparse.Namespace, spec: RobotSpec, task: Task) -> _Twin:
+    match spec.family:
+        case "franka":
+            if arguments.bus is not None:
+                raise BadOption("--bus", arguments.bus, f"none for {spec.name}", "a Franka has an --address")
+            from user_gym.sim.fci_twin import FciTwin
+
+            address = arguments.address or FRANKA_ADDRESS
+            arm = FciTwin(spec, task, address, arguments.mode, arguments.side, friction=arguments.friction)
+            return _Twin(arm.open, arm.close, lambda: (arm.address, arm.side))
+        case "arx":
+            if arguments.address is not None:
+                raise BadOption("--address", arguments.address, f"none for {spec.name}", "an ARX has a --bus")
+            from user_gym.sim.can_twin import CanTwin
+
+            place = Path(tempfile.gettempdir()) / f"user_gym-{spec.name}"
+            bus, side = arguments.bus or f"seqpacket:{place}.can", arguments.side or f"unix:{place}.side"
+            motors = CanTwin(spec, task, bus, arguments.mode, side, friction=arguments.friction)
+            return _Twin(motors.open, motors.close, lambda: (motors.bus, motors.side))
+        case family:
+            raise BadOption("MODEL", spec.name, "a robot of the families franka and arx", f"{family} robots have no twin")
