@@ -16,7 +16,6 @@ from user_gym.robots import kinematics, pose
 TOLERANCE = 1e-7  # m and rad
 ITERATIONS = 60
 DAMPING = 1e-4  # of J J^T, (m/rad)^2, times the error: none at the goal
-NULL_GAIN = 0.1
 NULL_GAIN = 0.1  # pull towards home in the null space of a 7-joint arm; docs/ids.md's v0 starts with this posture
 _EYE = np.eye(6)
 _TINY = 1e-12  # rad
