@@ -228,11 +228,11 @@ class FrankyDriver:
         robot = self._connected()
         try:
             self._clock.tick(period)
-        except RobotFault:
+        except (Reflex, LinkLost) as error:  # any other fault of the clock's: the motion goes on until it is told to hold
             self._motion = None
+            self._lost |= isinstance(error, LinkLost)
             with self._asking():  # the robot's own words before the clock's
-                if not robot.join_motion(_CATCH_UP):
-                    self._lost = True
+                robot.join_motion(_CATCH_UP)
             raise
         if not robot.is_in_control:
             self._motion = None
@@ -291,7 +291,7 @@ class FrankyDriver:
         self._robot = self._hand = None
         if hand is not None:
             hand.close()
-        if robot is not None and not self._lost:
+        if robot is not None and not self._lost and robot.is_in_control:
             with self._asking():
                 robot.stop()
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from user_gym.core import F64, Command, Compliance, RobotSpec, RobotState
-from user_gym.errors import Closed, LinkLost, MissingExtra, NotReset, RobotFault
+from user_gym.errors import Closed, LinkLost, MissingExtra, NotReset, Reflex, RobotFault
 from user_gym.real import franka, franka_path
 from user_gym.real.driver import Clock
 from user_gym.real.franka_hand import FrankaHand
@@ -179,7 +179,7 @@ class PandaDriver:
         motion = self._motion
         try:
             self._clock.tick(period)
-        except RobotFault as error:
+        except (Reflex, LinkLost) as error:  # any other fault of the clock's: the motion goes on until it is told to hold
             self._lost |= isinstance(error, LinkLost)
             self._motion = None
             if motion is not None and motion.wait(_END):
