@@ -40,15 +40,15 @@ class JoinedBus(CanBus):
         self._from, self._to, self._error = from_message, to_message, CanError
         self._queue: Queue[Any] | None = self._bus.queue if self._name.kind == "virtual" else None
         self._woken = False
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def wait(self, timeout: float | None) -> None:
         """Until there is something to do."""
         # To take a frame here would let another thread of the twin overtake it: only look.
         if self._queue is None:
-            ready, _, _ = select.select([self._bus.fileno(), self._wake_read], [], [], timeout)
-            if self._wake_read in ready:
-                os.read(self._wake_read, 64)
+            ready, _, _ = select.select([self._bus.fileno(), self._waker], [], [], timeout)
+            if self._waker in ready:
+                os.eventfd_read(self._waker)
             return
         with self._queue.not_empty:
             if not self._queue.queue and not self._woken:
@@ -76,7 +76,7 @@ class JoinedBus(CanBus):
     def wake(self) -> None:
         """End a `wait`."""
         if self._queue is None:
-            os.write(self._wake_write, b"w")
+            os.eventfd_write(self._waker, 1)
             return
         with self._queue.not_empty:
             self._woken = True
@@ -91,5 +91,4 @@ class JoinedBus(CanBus):
             return
         self._bus.shutdown()
         self._bus = None
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        os.close(self._waker)

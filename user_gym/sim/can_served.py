@@ -138,16 +138,16 @@ class ServedBus(CanBus):
         if self._name.kind == "socketcand":
             self._name = self._name._replace(port=self._listener.getsockname()[1])
         self._listener.setblocking(False)
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._ready = select.poll()
         self._ready.register(self._listener, select.POLLIN)
-        self._watched = [self._listener.fileno(), self._wake_read]
+        self._watched = [self._listener.fileno(), self._waker]
 
     def wait(self, timeout: float | None) -> None:
         """Until there is something to do."""
         ready, _, _ = select.select(self._watched, [], [], timeout)  # poll() would round to milliseconds
-        if self._wake_read in ready:
-            os.read(self._wake_read, 64)
+        if self._waker in ready:
+            os.eventfd_read(self._waker)
 
     def frames(self) -> Iterator[Frame]:
         """What has come."""
@@ -219,10 +219,7 @@ class ServedBus(CanBus):
 
     def wake(self) -> None:
         """End a `wait`."""
-        try:
-            os.write(self._wake_write, b"w")
-        except BlockingIOError:
-            _log.debug("the pipe is full of wakes already")
+        os.eventfd_write(self._waker, 1)
 
     def unplug(self) -> None:
         """Send all members away."""
@@ -236,8 +233,7 @@ class ServedBus(CanBus):
         self.unplug()
         self._listener.close()
         self._listener = None
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        os.close(self._waker)
         if self._name.kind == "seqpacket" and os.path.exists(self._name.place):
             os.unlink(self._name.place)
 

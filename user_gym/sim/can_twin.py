@@ -16,19 +16,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
-from user_gym.core import F64, RobotSpec, Task
+from user_gym.core import F64, Frame, RobotSpec, Scene, Task
 from user_gym.errors import BadOption, Closed, RobotFault
 from user_gym.robots import motors
-from user_gym.robots.side import Message
 from user_gym.robots.wire import buses, can_frame, damiao
-from user_gym.robots.wire.can_frame import Frame
-from user_gym.sim import can_motor
+from user_gym.sim import can_motor, can_side
 from user_gym.sim.can_arm import CanArm
 from user_gym.sim.can_bus import CanBus
 from user_gym.sim.can_faults import Faults
@@ -94,15 +89,17 @@ class CanTwin:
         self._bus: CanBus = ServedBus(name) if name.kind in ("seqpacket", "socketcand") else JoinedBus(name)
         self._lock = threading.RLock()
         self._stage = Stage(self._arm.plant, task, self._arm.data, self._lock)
-        self._door = None if side is None else SideDoor(side, self._operations())
+        self._wanted_side = side
+        self._door = None if side is None else SideDoor(side, can_side.operations(self))
         self._dt = dt
         self._thermal = round(_THERMAL / dt)
         self._cycle = round(1 / (spec.control_rate * dt))
         self._ordered: set[int] = set()
         self._tick = 0
         self.lost = 0  # ticks that a paced twin was too late for
-        self._mode = "gated"
-        self._switch(mode)
+        if mode not in MODES:
+            raise BadOption("mode", mode, " | ".join(MODES))
+        self._mode = mode
         self._thread: threading.Thread | None = None
         self._ending = False
 
@@ -117,6 +114,21 @@ class CanTwin:
         return None if self._door is None else self._door.address
 
     @property
+    def mode(self) -> str:
+        """How time passes."""
+        return self._mode
+
+    @property
+    def dt(self) -> float:
+        """s, of a tick."""
+        return self._dt
+
+    @property
+    def moving(self) -> bool:
+        """Whether any motor was told to hold, move or push."""
+        return any(motor.active for motor in self._motors)
+
+    @property
     def time(self) -> float:
         """s since it was opened, on the twin's clock."""
         return self._tick * self._dt
@@ -126,16 +138,16 @@ class CanTwin:
         if self._thread is not None:
             return
         self._bus.open()
-        try:
-            if self._door is not None:
-                self._door.open()
-        except OSError as error:
-            self._bus.close()
-            raise BadOption("side address", self._door, "one that nobody serves", str(error)) from error
         self._ending = False
         self._began, self._paced = time.monotonic(), 0
         self._thread = threading.Thread(target=self._run, name="can twin", daemon=True)
         self._thread.start()
+        try:
+            if self._door is not None:
+                self._door.open()
+        except OSError as error:
+            self.close()
+            raise BadOption("side address", self._wanted_side, "one that nobody serves", str(error)) from error
 
     def close(self) -> None:
         """Leave the bus and shut the side door. May be called twice."""
@@ -146,8 +158,9 @@ class CanTwin:
         self._ending = True
         self._bus.wake()
         self._thread.join(5.0)
-        self._thread = None
-        self._bus.close()
+        with self._lock:
+            self._thread = None
+            self._bus.close()
         self._stage.close()
 
     def __enter__(self) -> CanTwin:
@@ -176,6 +189,36 @@ class CanTwin:
                 self._pass(min(end - self._tick, _BATCH))
             return self._tick - begin
 
+    def switch(self, mode: str) -> None:
+        """Let time pass in another way. Raises BadOption."""
+        if mode not in MODES:
+            raise BadOption("mode", mode, " | ".join(MODES))
+        with self._lock:
+            self._hear()
+            self._mode = mode
+            self._ordered.clear()
+            self._began, self._paced = time.monotonic(), 0
+        self._bus.wake()
+
+    def observe(self) -> Scene:
+        """Truth about the objects."""
+        with self._lock:
+            return self._stage.observe(self.time)
+
+    def arrange(self, objects: F64, seed: int) -> None:
+        """Put the objects at poses (k, 7) and draw the joints' friction. The arm stays where it is. Raises BadOption."""
+        with self._lock:
+            self._hear()
+            self._stage.arrange(objects)
+            self._arm.draw_friction(seed)
+
+    def picture(self, camera: str, height: int, width: int) -> Frame:
+        """What a camera sees now. Raises UnknownName, BadOption, MissingSystem."""
+        with self._lock:
+            self._hear()
+            now = self.time
+        return Frame(self._stage.picture(camera, height, width), now)
+
     def lift(self) -> None:
         """A person puts the arm back to its first posture; it is supported until a motor of a joint acts."""
         with self._lock:
@@ -189,7 +232,7 @@ class CanTwin:
             if motor is not None:
                 self._arm.follow(self._by_id[motor.id], motor.law)
             if name == "bus-off":
-                self._bus.send(Frame(can_frame.BUS_OFF, bytes(8), can_frame.ERROR))
+                self._bus.send(can_frame.Frame(can_frame.BUS_OFF, bytes(8), can_frame.ERROR))
 
     def heal(self) -> None:
         """End all faults."""
@@ -226,6 +269,8 @@ class CanTwin:
 
     def _hear(self) -> None:
         """Take all frames that have come."""
+        if self._thread is None:
+            raise Closed(f"the twin of {self.spec.name} is closed; open() it")
         if self._faults.unplugged:
             self._bus.unplug()
         for frame in self._bus.frames():
@@ -247,7 +292,7 @@ class CanTwin:
         self._ordered.clear()
         self._pass(self._cycle)
 
-    def _deliver(self, frame: Frame, now: float) -> None:
+    def _deliver(self, frame: can_frame.Frame, now: float) -> None:
         """A frame reaches the motors, and they answer."""
         one = self._by_id.get(frame.id)
         if one is None and frame.id != damiao.REGISTERS:
@@ -265,7 +310,7 @@ class CanTwin:
             for answer in answers:
                 self._answer(motor.id, answer, now)
 
-    def _answer(self, motor: int, answer: Frame, now: float) -> None:
+    def _answer(self, motor: int, answer: can_frame.Frame, now: float) -> None:
         spoiled = self._faults.spoil(motor, answer)
         if spoiled is None:
             return
@@ -299,73 +344,3 @@ class CanTwin:
                         self._bus.send(frame)
                     else:
                         self._deliver(frame, when)
-
-    def _switch(self, mode: str) -> None:
-        if mode not in MODES:
-            raise BadOption("mode", mode, " | ".join(MODES))
-        self._mode = mode
-        self._ordered.clear()
-        self._began, self._paced = time.monotonic(), 0
-
-    def _operations(self) -> dict[str, Callable[[dict[str, Any], bytes], Message]]:
-        """What the side door offers, as listed in `robots.gate`; `lift` is of this twin alone."""
-        return {
-            "hello": self._hello,
-            "mode": self._set_mode,
-            "advance": self._on_advance,
-            "scene": self._on_scene,
-            "arrange": self._on_arrange,
-            "picture": self._on_picture,
-            "fault": lambda arguments, _: self._done(self.inject(**arguments)),
-            "heal": lambda _, __: self._done(self.heal()),
-            "lift": lambda _, __: self._done(self.lift()),
-        }
-
-    def _done(self, _: None) -> Message:
-        return Message({})
-
-    def _hello(self, _: dict[str, Any], __: bytes) -> Message:
-        with self._lock:
-            return Message(
-                {
-                    "robot": self.spec.name,
-                    "task": self.task.name,
-                    "mode": self._mode,
-                    "time": self.time,
-                    "tick": self._dt,
-                    "cameras": [c.name for c in self.spec.cameras],
-                    "bus": self.bus,
-                }
-            )
-
-    def _set_mode(self, arguments: dict[str, Any], _: bytes) -> Message:
-        with self._lock:
-            self._hear()
-            self._switch(arguments["mode"])
-        self._bus.wake()
-        return Message({"mode": self._mode})
-
-    def _on_advance(self, arguments: dict[str, Any], _: bytes) -> Message:
-        ticks = self.advance(arguments["ticks"], float(arguments.get("timeout", 30.0)))
-        moving = any(motor.active for motor in self._motors)
-        return Message({"ticks": ticks, "motion": "moving" if moving else "idle"})
-
-    def _on_scene(self, _: dict[str, Any], __: bytes) -> Message:
-        with self._lock:
-            scene = self._stage.observe(self.time)
-        poses, valid = scene.poses.tolist(), scene.valid.tolist()
-        return Message({"names": list(scene.names), "poses": poses, "valid": valid, "time": scene.time})
-
-    def _on_arrange(self, arguments: dict[str, Any], _: bytes) -> Message:
-        with self._lock:
-            self._hear()
-            self._stage.arrange(np.array(arguments["objects"], float).reshape(-1, 7))
-            self._arm.draw_friction(int(arguments["seed"]))
-        return Message({})
-
-    def _on_picture(self, arguments: dict[str, Any], _: bytes) -> Message:
-        if self._thread is None:
-            raise Closed("the twin is closed")
-        height, width = int(arguments["height"]), int(arguments["width"])
-        image = self._stage.picture(arguments["camera"], height, width)
-        return Message({"height": height, "width": width, "time": self.time}, image.tobytes())
