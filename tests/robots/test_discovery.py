@@ -144,7 +144,6 @@ def test_what_is_no_robot_is_bad(
     ("device", "words"),
     [
         (fr3(fresh_address()), "the robot's FCI is off, or no robot is there; activate FCI in Desk"),
-        (fr3("no.such.robot.invalid"), "no answer from no.such.robot.invalid:1337"),
         (fr3(fresh_address(), twin=f"{fresh_address()}:1339"), "no twin answers at side address"),
         (Device("x", "robot", "arx-x5", "seqpacket:/no/such/bus"), "cannot join CAN bus 'seqpacket:/no/such/bus'"),
         (Device("x", "robot", "arx-x5", f"socketcand:{fresh_address()}:29"), "no socketcand server answers"),
@@ -158,6 +157,16 @@ def test_what_is_not_there_is_bad_and_says_the_cure(device: Device, words: str) 
     found = discovery.examine(device, timeout=0.5)
     assert not found.healthy
     assert words in found.reason
+
+
+def test_a_host_that_nobody_knows_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    seen = discovery.probe(fr3("arm.lab"))
+    assert not seen.device.healthy
+    assert "no answer from arm.lab:1337: [Errno -2] Name or service not known" in seen.device.reason
 
 
 def test_a_missing_can_interface_is_one_clear_reason() -> None:

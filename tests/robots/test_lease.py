@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -105,7 +106,19 @@ def test_two_names_of_one_device_are_one_lease(one: tuple[str, str, str], other:
 )
 def test_two_devices_are_two_leases(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
     assert physical(Device("x", *one), resolve=False) != physical(Device("x", *other), resolve=False)
-    assert physical(Device("x", *one)) != physical(Device("x", *other))
+
+
+def test_a_host_name_is_the_same_as_its_address_where_it_can_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(name: str, *_: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        if name != "arm.lab":
+            raise socket.gaierror(-2, "Name or service not known")
+        return [(2, 1, 6, "", ("172.16.0.2", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    number, name, unknown = (Device("x", "robot", "franka-fr3", a) for a in ("172.16.0.2", "Arm.lab.", "other.lab"))
+    assert physical(name) == physical(number) == "robot 172.16.0.2"
+    assert physical(name, resolve=False) == "robot arm.lab"
+    assert physical(unknown) == "robot other.lab"
 
 
 def test_a_virtual_bus_is_another_one_in_another_process() -> None:
