@@ -1,0 +1,296 @@
+"""The life of a driver of either Franka arm: connect, move, follow, hold, recover, close. How a tick is run is the subclass's.
+
+The policy after a fault: a reflex is cleared once, when `recover` is called, and never before a command; a lost link makes a
+new client object, for the old one is of no more use; a user stop takes a person.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from user_gym.core import F64, Command, Compliance, RobotSpec, RobotState
+from user_gym.errors import Closed, LinkLost, NotReset, Reflex, RobotFault, UserGymError
+from user_gym.real import franka
+from user_gym.real.driver import Clock
+from user_gym.real.franka_hand import Fingers, FrankaHand
+from user_gym.robots import reach
+
+TICK = 0.001  # s
+CATCH_UP = 1.0  # s of the wall's time that a thread of the client's may be behind
+START = 3.0  # s of the wall's time that a motion may take to begin
+
+
+class FrankaDriver(ABC):
+    """A `Driver` of one Franka arm.
+
+    Args:
+        spec: the arm.
+        control: "tcp": Cartesian impedance; "joint": joint impedance.
+        address: of the robot's control box, or of a twin.
+        clock: the wall's, or a twin's gate; connected by its owner.
+        load: (kg, 3 m from the flange, 9 kg m2) that the gripper holds; None: what the robot's Desk says.
+        realtime: "auto": insist on a real-time kernel, but not for a twin on this machine; "enforce"; "ignore".
+        force_threshold: N of contact on one axis that stop the arm. The compliance of the spec presses with 20 N.
+        torque_threshold: N m of contact on one joint that stop the arm.
+        gripper: False: leave the hand alone.
+        patience: s of the wall's time that a motion or a stop may take.
+    """
+
+    def __init__(
+        self,
+        spec: RobotSpec,
+        control: str,
+        address: str,
+        clock: Clock,
+        load: Sequence[object] | None = None,
+        realtime: str = "auto",
+        force_threshold: float = 60.0,
+        torque_threshold: float = 40.0,
+        gripper: bool = True,
+        patience: float = 60.0,
+    ) -> None:
+        self.spec = spec
+        self._options = franka.options(control, load, realtime, force_threshold, torque_threshold, gripper, patience)
+        self._control, self._address, self._clock = control, address, clock
+        self._compliance = spec.compliance
+        self._robot: Any = None
+        self._hand: FrankaHand | None = None
+        self._following = False
+        self._lost = False
+        self._zero = 0  # ms on the robot's clock, at begin
+
+    @property
+    def hand(self) -> FrankaHand | None:
+        """The gripper, with the result of its last order."""
+        return self._hand
+
+    def connect(self) -> None:
+        """As `Driver.connect`."""
+        if self._robot is not None:
+            return
+        self._import()
+        enforce = franka.enforce_realtime(self._options.realtime, self._address)
+        with self._asking():
+            robot = self._bounded(lambda: self._open(enforce), self.spec.name)
+            mode, tool = self._inspect(robot)
+            franka.refuse_mode(mode, self.spec.name, self._address)
+            franka.check_tool(self.spec, tool, self._address)
+            self._bounded(lambda: self._prepare(robot), self.spec.name)
+            self._robot, self._lost = robot, False
+            if self._options.gripper:
+                fingers, read = self._bounded(self._open_hand, "gripper")
+                hand = FrankaHand(self.spec.gripper, fingers, read)
+                hand.open()
+                self._hand = hand
+
+    def measure(self) -> RobotState:
+        """As `Driver.measure`; its wrench is the moment's."""
+        self._connected()
+        with self._asking():
+            return self._newest()
+
+    def move(self, waypoints: Sequence[F64], speed: float) -> None:
+        """As `Driver.move`: straight lines of the TCP; the elbow ends in the posture of `reach.solve`, wherever it was."""
+        if not 0.0 < speed < np.inf:
+            raise franka.bad_speed(speed)
+        joints = [reach.solve(self.spec, waypoint) for waypoint in waypoints]
+        self.hold()
+        if joints:
+            with self._asking():
+                self._travel(waypoints, joints, speed)
+
+    def begin(self) -> RobotState:
+        """As `Driver.begin`."""
+        self.hold()
+        with self._asking():
+            mode, _ = self._inspect(self._connected())
+            franka.refuse_mode(mode, self.spec.name, self._address)
+            self._start()
+        self._following = True
+        self._clock.start()
+        self._tick(TICK)  # a motion takes a while to begin; from its first tick on, a period is one
+        with self._asking():
+            self._zero = self._first()
+            self._clock.start()
+            return self._collect()
+
+    def exchange(self, command: Command, period: float) -> RobotState:
+        """As `Driver.exchange`."""
+        target = franka.order(command, self._control, self.spec)
+        self._connected()
+        if not self._following:
+            raise NotReset("exchange before begin, or after the motion ended; call begin")
+        with self._asking():
+            self._follow(target)
+        if self._hand is not None:
+            self._hand.order(float(command.gripper))
+        self._tick(period)
+        with self._asking():
+            return self._collect()
+
+    def _tick(self, period: float) -> None:
+        """Let a period pass; tell how the motion ended where it did."""
+        try:
+            self._clock.tick(period)
+        except (Reflex, LinkLost):  # any other fault of the clock's: the motion goes on until it is told to hold
+            self._following = False
+            with self._asking():
+                self._ended(CATCH_UP)  # the robot's own words before the clock's
+                raise
+        if not self._running():
+            self._following = False
+            with self._asking():
+                self._ended(CATCH_UP)
+            raise RobotFault(f"{self.spec.name} at {self._address} ended its motion without a word; call begin")
+
+    def set_compliance(self, compliance: Compliance) -> None:
+        """As `Robot.set_compliance`."""
+        franka.check_compliance(compliance, self._control)
+        self._compliance = compliance
+        if self._following:
+            with self._asking():
+                self._comply()
+
+    def hold(self) -> None:
+        """As `Driver.hold`: the torque ramps down to damping within 0.2 s, then the robot's own controller holds."""
+        self._connected()
+        following, self._following = self._following, False
+        if not following or self._lost or not self._running():
+            return
+        with self._asking():
+            self._stop()  # asked for while a gated twin is frozen: it begins at the same tick in every run
+            with self._clock.free():
+                self._join()
+
+    def _join(self) -> None:
+        """Wait for the end of a motion that was asked to end, or that ends by itself."""
+        if not self._ended(self._options.patience):
+            raise LinkLost(
+                f"{self.spec.name} at {self._address} did not end its motion within {self._options.patience} s; "
+                "look whether it still moves, or give more patience"
+            )
+
+    def recover(self) -> None:
+        """As `Driver.recover`: once, and only what the fault was."""
+        self._following = False
+        if self._lost or self._robot is None:
+            self._drop()
+            self.connect()
+            return
+        robot = self._robot
+        with self._asking():
+            if "Reflex" in self._inspect(robot)[0]:
+                self._bounded(lambda: self._clear(robot), self.spec.name)
+            franka.refuse_mode(self._inspect(robot)[0], self.spec.name, self._address)
+
+    def close(self) -> None:
+        """As `Driver.close`. A robot that is gone is let go of."""
+        try:
+            if self._robot is not None:
+                self.hold()
+        except RobotFault as error:
+            logging.getLogger(__name__).warning("while closing: %s", error)
+        finally:
+            self._drop()
+
+    def _drop(self) -> None:
+        hand = self._hand
+        self._following, self._robot, self._hand = False, None, None
+        if hand is not None:
+            hand.close()
+
+    def _connected(self) -> Any:
+        if self._robot is None:
+            raise Closed(f"{self.spec.name} at {self._address} is not connected; call connect()")
+        return self._robot
+
+    def _bounded(self, call: Callable[[], Any], what: str) -> Any:
+        return franka.bounded(call, what, self._address)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Turn the client's exceptions into ours, and remember a lost link."""
+        try:
+            yield
+        except UserGymError as error:
+            self._lost |= isinstance(error, LinkLost)
+            raise
+        except Exception as error:  # the clients' exceptions have no common root
+            told = franka.fault(error, self.spec.name, self._address)
+            self._lost |= isinstance(told, LinkLost)
+            raise told from error
+
+    def _assemble(self, tick: int, q: F64, dq: F64, tau: F64, force: F64) -> RobotState:
+        """One tick; force (6,) is the robot's on the world, FCI's sign."""
+        opening = 0.0 if self._hand is None else self._hand.opening
+        return franka.assemble(self.spec, (tick - self._zero) * TICK, q, dq, tau, -force, opening)
+
+    @abstractmethod
+    def _import(self) -> None:
+        """Load the vendor's package. Raises MissingExtra."""
+
+    @abstractmethod
+    def _open(self, enforce: bool) -> Any:
+        """A connected client object."""
+
+    @abstractmethod
+    def _inspect(self, robot: Any) -> tuple[str, F64]:
+        """The robot's mode, and its tool (4, 4) in the flange."""
+
+    @abstractmethod
+    def _prepare(self, robot: Any) -> None:
+        """Set load, thresholds and limits."""
+
+    @abstractmethod
+    def _open_hand(self) -> tuple[Fingers, Callable[[], Any]]:
+        """A connected gripper, and what reads its newest state."""
+
+    @abstractmethod
+    def _newest(self) -> RobotState:
+        """The newest state."""
+
+    @abstractmethod
+    def _travel(self, waypoints: Sequence[F64], joints: Sequence[F64], speed: float) -> None:
+        """Go through poses (6,), with the elbows of joints (dof,), and come to rest."""
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Begin a motion that follows orders, the first of which is the measured pose."""
+
+    @abstractmethod
+    def _first(self) -> int:
+        """Wait for the motion's first tick, and tell the newest one (ms)."""
+
+    @abstractmethod
+    def _follow(self, target: F64) -> None:
+        """The order from now on."""
+
+    @abstractmethod
+    def _comply(self) -> None:
+        """Use the new compliance from now on."""
+
+    @abstractmethod
+    def _collect(self) -> RobotState:
+        """The newest state, with the mean wrench since the last call."""
+
+    @abstractmethod
+    def _running(self) -> bool:
+        """Whether the motion goes on."""
+
+    @abstractmethod
+    def _ended(self, timeout: float) -> bool:
+        """Whether the motion ended within so many s; raises what the client says of a bad end."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """Ask the motion that follows orders to come to rest and end."""
+
+    @abstractmethod
+    def _clear(self, robot: Any) -> None:
+        """Ask the robot to recover from its reflex."""
