@@ -12,10 +12,10 @@ import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
 
-from user_gym.core import F64, Cell, Compliance, Obs, Robot, RobotSpec, RobotState, Scene, Start, Task, Workspace
+from user_gym.core import F64, Attended, Cell, Compliance, Obs, Robot, RobotSpec, RobotState, Scene, Start, Task, Workspace
 from user_gym.errors import BadOption, Closed, NotReset
 from user_gym.interface import Interface
-from user_gym.robots import registry, specs
+from user_gym.robots import registry
 
 RENDER_MODES = ("rgb_array", "human")
 # What this machine can do: Gymnasium's checker tries every mode that is declared.
@@ -27,8 +27,9 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
 
     Args:
         task: a registered name, or a callable that makes a Task for a RobotSpec.
-        backend: "sim" or another registered backend.
-        robot: a registered name: franka-fr3, franka-fer, arx-x5, arx-l5.
+        backend: "sim", "real" or another registered backend.
+        robot: a registered name: franka-fr3, franka-fer, arx-x5, arx-l5; on "real" also the id of one in the inventory, or
+            "any": the first there that can do the task.
         obs: "state" or "pixels" (see `user_gym.interface`).
         control: "tcp" or "joint".
         render_mode: None, "rgb_array" or "human".
@@ -58,7 +59,9 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         EzPickle.__init__(self, task, backend, robot, obs, control, render_mode, **options)
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise BadOption("render_mode", render_mode, "None | " + " | ".join(RENDER_MODES))
-        self.spec_of_robot: RobotSpec = specs.spec(robot)
+        name = task if isinstance(task, str) else str(getattr(task, "name", ""))
+        self.spec_of_robot: RobotSpec
+        self.spec_of_robot, options = registry.choose(robot, backend, name, options)  # pyright: ignore[reportAssignmentType]
         assembled: tuple[Task, Cell[Robot]] = registry.assemble(task, backend, self.spec_of_robot, control, options)
         self.task, self._cell = assembled
         self._interface = Interface(self.spec_of_robot, self.task, obs, control)
@@ -79,6 +82,11 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         return self._state
 
     @property
+    def robot(self) -> Robot:
+        """The arm; on a real one `overruns` tells how many of its periods came late."""
+        return self._cell.robot
+
+    @property
     def scene(self) -> Scene:
         """Where the objects are at the moment of `state`. Raises NotReset."""
         _ = self.state
@@ -90,11 +98,14 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         return self.task.description
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Begin an episode.
+        """Begin an episode. After a RobotFault this recovers the robot, or says why that takes a person.
 
         Args:
             seed: reseeds everything that is random.
             options: {"tcp": (6,)} starts the TCP there (pose chart, inside the workspace) instead of at random.
+
+        Raises:
+            RobotFault, NoRobot, NotApproved: from a real robot; calling it again later is allowed.
         """
         if self._closed:
             raise Closed("the environment is closed; make a new one")
@@ -109,7 +120,12 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         return obs, resting_info(state)
 
     def step(self, action: np.ndarray) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
-        """Order, wait one control period on the robot's clock, judge."""
+        """Order, wait one control period on the robot's clock, judge.
+
+        Raises:
+            RobotFault: the robot stopped, and holds. The episode is over without a last observation; `reset` goes on.
+            BadAction: the action means nothing; nothing moved, and the episode goes on.
+        """
         command, executed, clipped = self._interface.command(action, self.state)
         self._state = state = self._cell.robot.exchange(command)
         scene = self._cell.scene.observe()
@@ -121,7 +137,7 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
             "is_intervention": False,
             "teleop_action": executed.copy(),
             "executed_action": executed,
-            "safety_clipped": bool(clipped),
+            "safety_clipped": bool(clipped) or getattr(self._cell.robot, "clipped", False),
             "terminate_episode": False,
             "rerecord_episode": False,
             "discrete_penalty": 0.0,
@@ -141,6 +157,11 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         if self._closed:
             raise Closed("the environment is closed; make a new one")
         self._cell.robot.set_compliance(compliance)
+
+    def attend(self) -> None:
+        """Say that the next step comes late on purpose, to arms that would take the silence for the end of their program."""
+        if isinstance(self._cell.robot, Attended):
+            self._cell.robot.attend()
 
     def close(self) -> None:
         """Stop the robot and let go of everything. May be called twice."""

@@ -19,6 +19,7 @@ standard class that a caller would expect.
         +-- Reflex         RuntimeError   a protective stop of the robot; it needs recovery before it moves again
         +-- LinkLost       ConnectionError  no answer from the robot; the link has to be built anew
         +-- Stopped        RuntimeError   an operator, a watchdog or a limit of the driver stopped it
+            +-- Halted     RuntimeError   a person did; nothing may move it again by itself
 
 A message names the thing, the value, what is allowed and the cure.
 """
@@ -106,6 +107,10 @@ class LinkLost(RobotFault, ConnectionError):
 
 class Stopped(RobotFault):
     """An operator, the watchdog or one of the driver's own limits stopped the robot."""
+
+
+class Halted(Stopped):
+    """A person stopped the robot: only another order of a person, such as a reset that names it, moves it again."""
 
 
 class NoRobot(UserGymError, LookupError):

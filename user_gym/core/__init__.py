@@ -20,6 +20,7 @@ from user_gym.core.arrays import (
     Obs,
 )
 from user_gym.core.device import (
+    Attended,
     Backend,
     BatchBackend,
     Camera,
@@ -81,6 +82,7 @@ __all__ = [
     "Acknowledgement",
     "ActionChunk",
     "Agent",
+    "Attended",
     "Backend",
     "Batch",
     "BatchBackend",

@@ -48,6 +48,15 @@ class Robot(Protocol):
 
 
 @runtime_checkable
+class Attended(Protocol):
+    """A Robot that takes a long silence for the death of its program, and stops."""
+
+    def attend(self) -> None:
+        """Say that the program lives and the next order comes later. The arm stays where it is. Raises RobotFault."""
+        ...
+
+
+@runtime_checkable
 class RobotBatch(Protocol):
     """n equal arms stepped together; every array has a leading n."""
 

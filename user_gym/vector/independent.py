@@ -15,14 +15,13 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from gymnasium.wrappers import TimeLimit
 
 from user_gym import infos
 from user_gym.core import F64, Bool, Compliance, Obs, RobotState, Task
 from user_gym.env import RobotEnv, checked
 from user_gym.errors import BadAction, BadOption, Closed, NotReset, RobotFault
 from user_gym.vector import arguments
-from user_gym.vector.row import Outcome, Row
+from user_gym.vector.row import ATTENTION, Outcome, Row
 from user_gym.vector.under_way import UnderWay
 
 RETRY = 5.0  # s: long enough for a person at the robot, short enough to lose little
@@ -49,8 +48,8 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
     **Faults.** A RobotFault of one arm truncates its episode: the last observation known, reward 0, info["fault"] says why.
     The others go on. Its reset tries to bring it back, at once and then every `retry` s; as long as it is down, each of its
     steps is such a truncation, its action is ignored and nobody waits for it. After `max_faults` faults without a good step
-    between them it is given up: it stays truncated until a `reset` names it. With no arm left, RobotFault is raised; so it is
-    where an arm's very first reset fails.
+    between them, or where a person stopped it (Halted), it is given up: it stays truncated until a `reset` names it. With no
+    arm left, RobotFault is raised; so it is where an arm's very first reset fails.
 
     **Lockstep or not.** `step` returns when the slowest arm has answered. A reset of a real arm takes seconds, in which the
     others hold still: in NEXT_STEP during the next step, in SAME_STEP during the same, in DISABLED during `reset`; several
@@ -112,7 +111,7 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             if (env.observation_space, env.action_space) != (one.observation_space, one.action_space):
                 raise BadOption(f"robot of arm {i}", env.spec_of_robot.name, f"the spaces of arm 0, {one.spec_of_robot.name}")
         limit = arguments.episode(max_episode_steps, self.task.max_steps)
-        self._rows = [Row(i, TimeLimit(env, limit), retry, max_faults) for i, env in enumerate(envs)]
+        self._rows = [Row(i, env, limit, retry, max_faults) for i, env in enumerate(envs)]
         self._envs = envs
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": self.task.rate, "autoreset_mode": self._autoreset}
         self.single_observation_space: gymnasium.Space[Any] = one.observation_space
@@ -153,7 +152,7 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         seeds = arguments.seeds(seed, self.num_envs)
         tcps = arguments.starts(given, mask, self.task.workspace)  # last: a refused reset changes nothing
         self._under_way.drop(tcps)
-        outcomes = _all({i: self._rows[i].reset(seeds[i], {} if tcp is None else {"tcp": tcp}) for i, tcp in tcps.items()})
+        outcomes = self._all({i: self._rows[i].reset(seeds[i], {} if tcp is None else {"tcp": tcp}) for i, tcp in tcps.items()})
         newest = dict(enumerate(self._newest)) | {i: outcome.obs for i, outcome in outcomes.items()}
         self._newest = [newest[i] for i in range(self.num_envs)]
         info = infos.collate([outcomes[i].info if i in outcomes else {} for i in range(self.num_envs)])
@@ -177,7 +176,7 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         futures: dict[int, Future[Any]] = {}
         for i, row in enumerate(self._rows):
             futures[i] = row.restart(until_back) if i in resting else row.step(actions[i], same_step, until_back)
-        outcomes = _all(futures)
+        outcomes = self._all(futures)
         self._raise_if_none_is_left()
         return self._batch(outcomes)
 
@@ -233,7 +232,7 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Stop the arms, all at once, and let go of everything."""
-        _all(dict(enumerate([row.close() for row in self._rows])))
+        self._all(dict(enumerate([row.close() for row in self._rows])))
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """An attribute, or the result of a method, of each arm's environment."""
@@ -242,7 +241,7 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             value = env.get_wrapper_attr(name)
             return value(*args, **kwargs) if callable(value) else value
 
-        return tuple(_all({i: row.ask(ask) for i, row in enumerate(self._rows)}).values())
+        return tuple(self._all({i: row.ask(ask) for i, row in enumerate(self._rows)}).values())
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """An attribute of each arm's environment."""
@@ -253,7 +252,7 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         each = list(values) if isinstance(values, list | tuple) else [values] * self.num_envs
         if len(each) != self.num_envs:
             raise BadOption(name, values, f"one value, or {self.num_envs} of them")
-        _all({i: row.ask(lambda env, i=i: env.set_wrapper_attr(name, each[i])) for i, row in enumerate(self._rows)})
+        self._all({i: row.ask(lambda env, i=i: env.set_wrapper_attr(name, each[i])) for i, row in enumerate(self._rows)})
 
     def _open(self) -> None:
         if self.closed:
@@ -281,6 +280,14 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         obs, reward, terminated, truncated, info = zip(*(outcomes[i] for i in sorted(outcomes)), strict=True)
         return _stack(obs), np.array(reward, float), np.array(terminated, bool), np.array(truncated, bool), infos.collate(info)
 
+    def _all(self, futures: Mapping[int, Future[Any]]) -> dict[int, Any]:
+        """The results, when all are there; then the first error is raised, if there is one."""
+        while wait(futures.values(), ATTENTION).not_done:
+            for i, row in enumerate(self._rows):
+                if i not in futures or futures[i].done():
+                    row.attend()
+        return {i: future.result() for i, future in futures.items()}
+
     def _raise_if_none_is_left(self) -> None:
         if all(row.lost for row in self._rows):
             raise RobotFault(f"no arm is left: {self.faults}; mend one and reset() it")
@@ -288,9 +295,3 @@ class IndependentVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
 
 def _stack(rows: Sequence[Obs]) -> Obs:
     return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-
-
-def _all(futures: Mapping[int, Future[Any]]) -> dict[int, Any]:
-    """The results, when all are there; then the first error is raised, if there is one."""
-    wait(futures.values())
-    return {i: future.result() for i, future in futures.items()}

@@ -15,10 +15,13 @@ from typing import Any, NamedTuple, TypeVar
 
 import gymnasium
 import numpy as np
+from gymnasium.wrappers import TimeLimit
 
 from user_gym.core import Obs
-from user_gym.errors import RobotFault
+from user_gym.env import RobotEnv
+from user_gym.errors import Halted, NoRobot, RobotFault
 
+ATTENTION = 0.25  # s between two signs of life to an arm that waits for others
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -38,13 +41,16 @@ class Row:
 
     Args:
         number: of the arm, for messages.
-        env: it is used on the row's thread only, from the first call on.
+        env: the arm's; it is used on the row's thread only, from the first call on.
+        steps: of an episode.
         retry: s between two attempts to bring back an arm that is down; the first attempt comes at once.
-        max_faults: so many faults in a row, with no good step between them, and the arm is given up until it is reset by name.
+        max_faults: so many faults in a row, with no good step between them, and the arm is given up until it is reset by name;
+            so it is at once where a person stopped it.
     """
 
-    def __init__(self, number: int, env: gymnasium.Env[Obs, np.ndarray], retry: float, max_faults: int) -> None:
-        self.env = env
+    def __init__(self, number: int, env: RobotEnv, steps: int, retry: float, max_faults: int) -> None:
+        self._arm = env
+        self.env = TimeLimit(env, steps)
         self.over = False  # its episode ended; to be read when nothing is under way
         self.fault = ""  # what keeps the arm from moving; "": nothing
         self._number, self._retry, self._max_faults = number, retry, max_faults
@@ -75,6 +81,11 @@ class Row:
         """After a step: if that ended an episode, the next one's beginning, until it is back or lost; else None."""
         return self._thread.submit(lambda: self._restart(True) if self.over else None)
 
+    def attend(self) -> None:
+        """Nothing is asked of the arm for now, on purpose. What is wrong with it, its next step will say."""
+        if not self.fault and not self._closing.is_set():
+            self._thread.submit(self._attend)
+
     def ask(self, question: Callable[[gymnasium.Env[Obs, np.ndarray]], T]) -> Future[T]:
         """Anything else of the environment, when what is under way is done."""
         return self._thread.submit(question, self.env)
@@ -94,13 +105,19 @@ class Row:
 
     def _begin(self, seed: int | None, options: Mapping[str, Any]) -> Outcome:
         try:
-            self._obs, info = self.env.reset(seed=seed, options=dict(options))
-        except RobotFault as fault:
+            obs, info = self.env.reset(seed=seed, options=dict(options))
+        except (RobotFault, NoRobot) as fault:  # NoRobot: somebody else has it, or its entry is gone
             if self._obs is None:
                 raise
             return self._down(fault)
-        self.fault, self._time = "", info["time"]
-        return Outcome(self._obs, 0.0, False, False, info)
+        self._obs, self.fault, self._time = obs, "", info["time"]
+        return Outcome(obs, 0.0, False, False, info)
+
+    def _attend(self) -> None:
+        try:
+            self._arm.attend()
+        except RobotFault as fault:
+            _log.warning("arm %d: %s", self._number, fault)
 
     def _restart(self, until_back: bool) -> Outcome:
         outcome = self._attempt(until_back)
@@ -122,9 +139,9 @@ class Row:
             ended = self._still_down()
         else:
             try:
-                self._obs, reward, terminated, truncated, info = self.env.step(action)
-                self._faults, self._time = 0, info["time"]
-                ended = Outcome(self._obs, float(reward), terminated, truncated, info)
+                obs, reward, terminated, truncated, info = self.env.step(action)
+                self._obs, self._faults, self._time = obs, 0, info["time"]
+                ended = Outcome(obs, float(reward), terminated, truncated, info)
             except RobotFault as fault:
                 ended = self._down(fault)
         self.over = ended.terminated or ended.truncated
@@ -134,10 +151,10 @@ class Row:
         self.over = False  # the end was told together with the beginning
         return ended._replace(obs=begun.obs, info={"final_obs": ended.obs, "final_info": ended.info, **begun.info})
 
-    def _down(self, fault: RobotFault) -> Outcome:
+    def _down(self, fault: RobotFault | NoRobot) -> Outcome:
         self.fault = f"{type(fault).__name__}: {fault}"
         self._next_attempt = monotonic() + self._retry * (self._faults > 0)
-        self._faults += 1
+        self._faults = self._max_faults if isinstance(fault, Halted) else self._faults + 1
         _log.warning("arm %d %s: %s", self._number, "is given up" if self.lost else "is down", self.fault)
         return self._still_down()
 

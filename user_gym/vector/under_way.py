@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from user_gym.vector.row import Outcome, Row
+from user_gym.vector.row import ATTENTION, Outcome, Row
 
 
 class UnderWay:
@@ -51,7 +51,10 @@ class UnderWay:
             awaited = {i: futures[0] for i, futures in self._futures.items() if i not in answers}
             if not awaited:
                 break
-            wait(awaited.values(), return_when=FIRST_COMPLETED)
+            while not wait(awaited.values(), ATTENTION, FIRST_COMPLETED).done:
+                for i, row in enumerate(self._all):
+                    if i not in awaited:
+                        row.attend()
             for i, future in awaited.items():
                 if future.done() and (outcome := self._heard(i, future)) is not None:
                     answers[i] = outcome
