@@ -326,6 +326,7 @@ def test_what_is_plugged_in_is_found_once(machine: Path) -> None:
     seen = discovery.look(Inventory(listed))
     assert [s.device.id for s in seen] == ["eye", "depth", "video10", "hidraw999", "js999"]
     assert video.ask("realsense", "9").startswith("Intel(R) RealSense(TM)")
+    assert video.ask("zed", "1") == "not asked: there is no probe for zed"
     assert video.ask("opencv", "rtsp://10.0.0.9/stream") == "not asked: a stream"
 
 
@@ -336,3 +337,25 @@ def test_without_a_driver_there_are_no_gpus() -> None:
 def test_a_library_that_fails_gives_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu.ctypes, "CDLL", lambda _: SimpleNamespace(nvmlInit_v2=lambda: 9))
     assert gpu.find() == ()
+
+
+class Nvml:
+    """As NVIDIA's library: two GPUs, of which the second has fallen off the bus."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.nvmlInit_v2 = lambda: 0
+        self.nvmlDeviceGetCount_v2 = lambda count: setattr(count._obj, "value", 2) or 0
+        self.nvmlDeviceGetHandleByIndex_v2 = lambda index, handle: setattr(handle._obj, "value", index.value + 1) or 0
+        self.nvmlDeviceGetName = lambda handle, text, size: setattr(text, "value", b"NVIDIA H200") or 0
+        self.nvmlDeviceGetUUID = lambda handle, text, size: setattr(text, "value", b"GPU-7") or (handle.value == 2) * 15
+        self.nvmlShutdown = lambda: setattr(self, "ended", True)
+
+
+def test_each_gpu_is_found_and_a_lost_one_is_bad(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = Nvml()
+    monkeypatch.setattr(gpu.ctypes, "CDLL", lambda _: nvml)
+    good, lost = (s.device for s in discovery.look(Inventory(())))
+    assert good == Device("gpu0", "gpu", "NVIDIA H200", "GPU-7")
+    assert (lost.id, lost.healthy, lost.reason) == ("gpu1", False, "NVML answers with error 15; nvidia-smi says more")
+    assert nvml.ended

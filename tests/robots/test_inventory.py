@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from user_gym.core import Device
 from user_gym.errors import BadOption, UnknownName
-from user_gym.robots import inventory
+from user_gym.robots import inventory, plugins
 
 GOOD = """
 [[robot]]
@@ -52,6 +53,32 @@ def test_everything_that_may_be_said_is_read(tmp_path: Path) -> None:
     assert right.does("PegInsert")
     assert not right.does("Other")
     assert left.does("Other")
+
+
+def test_the_only_realsense_needs_no_address(tmp_path: Path) -> None:
+    (depth,) = read(tmp_path, '[[camera]]\nid = "depth"\nmodel = "realsense"\n')
+    assert (depth.healthy, depth.address) == (True, "")
+
+
+def test_cameras_of_other_packages_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group is where `real.camera` looks for them."""
+    from user_gym.real import camera
+
+    assert inventory.CAMERA_GROUP == camera.CAMERA_GROUP
+    assert set(inventory.CAMERAS) == set(camera.CAMERAS)
+    monkeypatch.setattr(plugins, "names", lambda group: ("zed",) if group == inventory.CAMERA_GROUP else ())
+    (other,) = read(tmp_path, '[[camera]]\nid = "x"\nmodel = "zed"\naddress = "1"\n')
+    assert (other.healthy, other.model) == (True, "zed")
+
+
+def test_the_page_about_the_file_shows_one_that_is_right(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "inventory.md").read_text()
+    devices = read(tmp_path, page.partition("```toml\n")[2].partition("```")[0])
+    assert [(d.id, d.reason) for d in devices if not d.healthy] == []
+    assert {d.kind for d in devices} == set(inventory.KEYS)
+    for kind, keys in inventory.KEYS.items():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `[[{kind}]]`"))
+        assert set(re.findall(r"`(\w+)`", row)) == set(keys)
 
 
 def test_devices_are_found_by_kind_id_and_robot(tmp_path: Path) -> None:
@@ -99,6 +126,7 @@ EYE = '[[camera]]\nid = "x"\nmodel = "opencv"\n'
         (EYE + 'address = "/dev/video0"', ["'eye' has this one"]),
         (EYE + 'address = 1\nrobot = "lef"', ["unknown robot 'lef'", "did you mean 'left'?"]),
         (EYE + 'address = 1\nrobot = "left"\nname = "ear"', ["camera of 'franka-fr3' 'ear'"]),
+        ('[[camera]]\nid = "x"\nmodel = "opencv"', ["bad address None"]),
         ('[[teleop]]\nid = "x"\nmodel = "mouse"', ["unknown teleop model 'mouse'; known: gamepad, keyboard, spacemouse"]),
     ],
 )

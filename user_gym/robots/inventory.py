@@ -16,7 +16,7 @@ from typing import Any
 
 from user_gym.core import Device, Inventory
 from user_gym.errors import BadOption, UnknownName, UserGymError
-from user_gym.robots import registry, specs
+from user_gym.robots import plugins, registry, specs
 from user_gym.robots.address import physical
 from user_gym.robots.side import endpoint
 from user_gym.robots.wire import buses
@@ -28,6 +28,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "teleop": ("id", "model", "address", "robot", "options"),
 }
 CAMERAS = ("opencv", "realsense")
+CAMERA_GROUP = "user_gym.cameras"  # entry points: cameras of other packages
 TELEOPS = ("gamepad", "keyboard", "spacemouse")
 _TABLES = f"{', '.join(f'[[{kind}]]' for kind in KEYS)} (GPUs are found by themselves)"
 
@@ -102,9 +103,8 @@ def _checked(kind: str, table: Mapping[str, Any], before: Sequence[Device]) -> D
         case "robot":
             address = _robot_address(specs.spec(model).family, _text(table, "address"))
         case "camera":
-            _known("camera model", model, CAMERAS)
-            number = table.get("address")
-            address = str(number) if type(number) is int and number >= 0 else _text(table, "address")
+            _known("camera model", model, {*CAMERAS, *plugins.names(CAMERA_GROUP)})
+            address = _camera_address(table)
             robot, name = _mount(table, before)
         case _:
             _known("teleop model", model, TELEOPS)
@@ -136,6 +136,15 @@ def _robot_address(family: str, address: str) -> str:
     if family == "arx":
         buses.parse(address)
     return address
+
+
+def _camera_address(table: Mapping[str, Any]) -> str:
+    number = table.get("address")
+    if type(number) is int and number >= 0:
+        return str(number)
+    if number is None and table.get("model") == "realsense":
+        return ""  # the only one that is plugged in
+    return _text(table, "address")
 
 
 def _twin(table: Mapping[str, Any]) -> str | None:

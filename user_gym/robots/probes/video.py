@@ -30,8 +30,10 @@ def ask(model: str, address: str) -> str:
     if model == "realsense":
         plugged = [_text(entry / "product") for entry in _realsense()]
         if not plugged:
-            raise LinkLost(f"no RealSense is plugged in; {address!r} is expected")
+            raise LinkLost(f"no RealSense is plugged in{f'; {address!r} is expected' if address else ''}")
         return f"{', '.join(plugged)} plugged in"  # the kernel knows another serial number than librealsense
+    if model != "opencv":
+        return f"not asked: there is no probe for {model}"
     if "://" in address:
         return "not asked: a stream"
     place = Path(f"/dev/video{address}" if address.isdecimal() else address)
