@@ -152,7 +152,10 @@ def meaning(id: str, robot: str, obs: str, control: str) -> dict:
 
 
 def everything(robots=ROBOTS) -> dict:
-    kinds = itertools.product(sorted(IDS), robots, ("state", "pixels"), ("tcp", "joint"))
+    simulated = sorted(
+        id for id, (_, backend, _, _) in IDS.items() if backend == "sim"
+    )  # the real ids share all of it but time
+    kinds = itertools.product(simulated, robots, ("state", "pixels"), ("tcp", "joint"))
     return {
         "defaults": defaults(),
         "info": [sorted(STEP_INFO), sorted(RESET_INFO)],

@@ -6,9 +6,11 @@ from typing import Any
 
 import gymnasium
 
+ANY_ROBOT = {"real": {"robot": "any"}}  # backends that choose among the robots there are
 # id -> (task, backend, steps of an episode, whether equal seeds may differ)
 IDS: dict[str, tuple[str, str, int, bool]] = {
     "User/PegInsert-sim-v0": ("PegInsert", "sim", 100, False),
+    "User/PegInsert-real-v0": ("PegInsert", "real", 100, True),
 }
 
 
@@ -42,5 +44,5 @@ def register() -> None:
                 vector_entry_point="user_gym.vector:make",
                 max_episode_steps=steps,
                 nondeterministic=nondeterministic,
-                kwargs=Options(task=task, backend=backend),
+                kwargs=Options(task=task, backend=backend, **ANY_ROBOT.get(backend, {})),
             )

@@ -27,6 +27,20 @@ TASK = Bench(SPEC)
 START = TASK.start(np.random.default_rng(0))
 
 
+class Berth:
+    def __init__(self, job):
+        self.job = job
+
+    def take(self):
+        return Place(self.job)
+
+    def began(self, time):
+        assert time == 0.0
+
+    def release(self):
+        pass
+
+
 @pytest.fixture(autouse=True)
 def _own_runtime_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -41,7 +55,7 @@ def make(tmp_path):
             "toy", "toy:ToyDriver", SPEC, control, "nowhere", clock or VirtualClock(), TASK.workspace, PERIOD, moves_gripper,
             stale=stale, thresholds=thresholds or Thresholds(), options={"diary": str(tmp_path / "diary"), **options},
         )  # fmt: skip
-        robot = RealRobot(SPEC, control, lambda: Place(job), patience)
+        robot = RealRobot(SPEC, control, Berth(job), patience)
         made.append(robot)
         return robot
 
@@ -251,7 +265,7 @@ sys.path[:0] = {path!r}
 from test_robot import *
 job = Job("toy", "toy:ToyDriver", SPEC, "tcp", "nowhere", VirtualClock(), TASK.workspace, PERIOD, False,
           options={options!r})
-robot = RealRobot(SPEC, "tcp", lambda: Place(job))
+robot = RealRobot(SPEC, "tcp", Berth(job))
 robot.connect()
 robot.reset(START)
 print(robot.pid, flush=True)

@@ -38,7 +38,7 @@ class Request(NamedTuple):
     """Parent to worker."""
 
     number: int
-    verb: str  # "connect" | "reset" | "exchange" | "compliance" | "close"
+    verb: str  # "connect" | "reset" | "exchange" | "compliance" | "close"; "attend" has no reply
     argument: Any = None
 
 

@@ -8,14 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from user_gym.core import Command, Compliance, RobotSpec, RobotState, Start
 from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
 from user_gym.real.job import Job, Reply, Request, raised
 from user_gym.robots.compliance import check
+from user_gym.robots.lease import Hold
 
 _GO = "import sys; from user_gym.real.worker import main; main(int(sys.argv[1]))"
 _LEAVE = 5.0  # s for a worker to hold, close and exit
@@ -26,7 +26,23 @@ class Place(NamedTuple):
     """What an arm is driven with, once it is known which one."""
 
     job: Job
-    lease: int | None = None  # descriptor that the worker keeps open as long as it lives
+    lease: Hold | None = None  # shared with the worker: the arm stays leased as long as either lives
+
+
+class Berth(Protocol):
+    """Where an arm is got from, and given back to."""
+
+    def take(self) -> Place:
+        """One that nobody else has, or the one that was taken already. Raises NoRobot, Busy, NotApproved."""
+        ...
+
+    def began(self, time: float) -> None:
+        """An episode's clock shows `time` (s) now."""
+        ...
+
+    def release(self) -> None:
+        """Give it back. May be called twice."""
+        ...
 
 
 class Patience(NamedTuple):
@@ -46,19 +62,20 @@ class RealRobot:
     Args:
         spec: the arm.
         control: "tcp" or "joint".
-        place: called by `connect`; tells what to drive, and raises where there is nothing to.
+        berth: where `connect` gets the arm from.
         patience: for replies.
     """
 
-    def __init__(self, spec: RobotSpec, control: str, place: Callable[[], Place], patience: Patience | None = None) -> None:
+    def __init__(self, spec: RobotSpec, control: str, berth: Berth, patience: Patience | None = None) -> None:
         self.spec = spec
-        self._control, self._place, self._patience = control, place, patience or Patience()
+        self._control, self._berth, self._patience = control, berth, patience or Patience()
         self._process: subprocess.Popen[bytes] | None = None
         self._link: Connection | None = None
         self._name = spec.name
         self._wanted = False  # connected, as far as the caller is concerned
         self._compliance: Compliance | None = None
         self._number = 0
+        self._resetting = False  # the reply that is waited for is that of a reset
         self._due: float | None = None  # s, monotonic: when the reply that is waited for has to be here
         self.clipped = False  # the guard changed the last order
         self.overruns = 0  # of the robot's clock, since it was connected
@@ -78,15 +95,16 @@ class RealRobot:
         self._wanted = True
         if self._link is not None:
             return
-        place = self._place()
+        place = self._berth.take()
         self._name = place.job.name
-        self._start(place)
         try:
+            self._start(place)
             self._ask("connect", None, self._patience.connect)
             if self._compliance is not None:
                 self._ask("compliance", self._compliance, self._patience.exchange)
         except BaseException:
             self._end()
+            self._berth.release()
             raise
 
     def reset(self, start: Start) -> RobotState:
@@ -101,6 +119,7 @@ class RealRobot:
 
     def send(self, command: Command) -> None:
         """The first half of `exchange`: order, and do not wait."""
+        self._resetting = False
         self._send("exchange", command, self._patience.exchange)
 
     def send_reset(self, start: Start) -> None:
@@ -111,6 +130,7 @@ class RealRobot:
             self._end()
         self.connect()
         self._send("reset", start, self._patience.reset)
+        self._resetting = True
 
     def receive(self, timeout: float | None = None) -> RobotState:
         """The second half of `exchange` or `reset`.
@@ -125,7 +145,17 @@ class RealRobot:
         state = self._receive(timeout)
         if state is None:
             raise RobotFault(f"driver process of {self._name} answered without a state")
+        if self._resetting:
+            self._resetting = False
+            self._berth.began(float(state.time))
         return state
+
+    def attend(self) -> None:
+        """As `Attended.attend`: the worker waits for the next order as long again. Raises LinkLost."""
+        try:
+            self._opened().send(Request(0, "attend"))
+        except (BrokenPipeError, ConnectionError) as error:
+            raise self._lost() from error
 
     def set_compliance(self, compliance: Compliance) -> None:
         """As `Robot.set_compliance`; kept when a worker is started anew."""
@@ -147,17 +177,18 @@ class RealRobot:
             except RobotFault as error:
                 _log.warning("%s", error)
         self._end()
+        self._berth.release()
 
     def _start(self, place: Place) -> None:
         ours, child = socket.socketpair()
         self._link = link = Connection(ours.detach())
-        held = () if place.lease is None else (place.lease,)
+        held = () if place.lease is None else (place.lease.duplicate(),)
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(sys.path),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        with child:
+        try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _GO, str(child.fileno()), f"user-gym:{place.job.name}"],
                 pass_fds=(child.fileno(), *held),
@@ -165,13 +196,13 @@ class RealRobot:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the parent: the worker stops the arm when it is told to
             )
+        finally:
+            child.close()
+            for descriptor in held:
+                os.close(descriptor)
         self._number, self._due = 0, time.monotonic() + self._patience.connect
-        try:
-            link.send(place.job)
-            self._receive(None)
-        except BaseException:
-            self._end()
-            raise
+        link.send(place.job)
+        self._receive(None)
 
     def _ask(self, verb: str, argument: Any, patience: float) -> RobotState | None:
         self._send(verb, argument, patience)

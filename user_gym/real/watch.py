@@ -12,6 +12,8 @@ from user_gym.errors import Stopped
 from user_gym.real.driver import Clock
 from user_gym.robots import stop
 
+ORPHANED = "the program that drove it is gone"
+
 
 class Watch:
     """A thread that waits for `user-gym stop` and for the parent's end of the pipe to close.
@@ -84,7 +86,7 @@ class Watch:
                 return
             if self._link in ready:
                 poll.unregister(self._link)
-                self.end("the program that drove it is gone")
+                self.end(ORPHANED)
                 self._alarm()
             elif (message := self._ear.read()) is not None:
                 self.released |= message == stop.RELEASE

@@ -3,7 +3,7 @@
     guard -> driver.exchange -> guard, once per order
 
 No order for `stale` seconds: the driver holds, and orders are refused until the next reset. `user-gym stop`: the same, at once.
-The parent is gone, or SIGTERM: hold, close, exit. But a driver whose arm has no brakes (its attribute `brakes` is False) goes on
+The parent is gone, or SIGTERM: hold, close, exit. But a driver whose arm has no brakes (attribute `brakes` False) goes on
 holding until no motor answers or an operator releases it: such an arm would fall.
 
 Ctrl-C at the terminal does not reach it: it runs in a session of its own. It is started by `robot`, never by a fork.
@@ -26,7 +26,7 @@ from user_gym.real import approach
 from user_gym.real.driver import Driver
 from user_gym.real.guard import Guard
 from user_gym.real.job import Job, Reply, Request, described
-from user_gym.real.watch import Watch, Watched
+from user_gym.real.watch import ORPHANED, Watch, Watched
 from user_gym.robots import reach
 from user_gym.robots.gate import GateScene
 from user_gym.robots.plugins import load_object
@@ -85,11 +85,11 @@ class Worker:
             return True
         try:
             request: Request = self._link.recv()
-        except (EOFError, ConnectionError):
-            return False
-        try:
+            if request.verb == "attend":  # no answer: that it came is all it says
+                return True
             self._link.send(self._answer(request))
-        except (BrokenPipeError, ConnectionError):
+        except (EOFError, ConnectionError):
+            self._watch.end(ORPHANED)  # the watch's thread may not have seen it yet
             return False
         return request.verb != "close"
 

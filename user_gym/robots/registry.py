@@ -18,14 +18,28 @@ from user_gym.core import Cell, RobotSpec, Task
 from user_gym.errors import BadOption, UnknownName
 from user_gym.robots import plugins, specs
 
-BACKENDS: Mapping[tuple[str, str], str] = {(name, "sim"): "user_gym.sim.cell:build" for name in specs.SPECS}
+_BUILDERS = {"sim": "user_gym.sim.cell:build", "real": "user_gym.real.cell:build"}
+BACKENDS: Mapping[tuple[str, str], str] = {(n, backend): path for n in specs.SPECS for backend, path in _BUILDERS.items()}
 BATCH_BACKENDS: Mapping[tuple[str, str], str] = {(name, "sim"): "user_gym.sim.cell:build_batch" for name in specs.SPECS}
+CHOOSERS: Mapping[str, str] = {"real": "user_gym.robots.candidates:choose"}  # backends whose robots have names of their own
 TASKS: Mapping[str, str] = {"PegInsert": "user_gym.tasks.peg_insert:PegInsert"}
 
 BACKEND_GROUP = "user_gym.backends"
 BATCH_BACKEND_GROUP = "user_gym.batch_backends"
 TASK_GROUP = "user_gym.tasks"
 ENV_OPTIONS = ("robot", "obs", "control", "render_mode")  # what every id takes besides its task's and its backend's own
+
+
+def choose(robot: str, backend: str, task: str, options: Mapping[str, Any]) -> tuple[RobotSpec, Mapping[str, Any]]:
+    """What `robot=` means on this backend, and the options with what that adds to them.
+
+    Raises:
+        UnknownName: no such robot.
+        BadOption: another package registered it, but not with a RobotSpec; or the inventory cannot be read.
+    """
+    if backend in CHOOSERS:
+        robot, options = plugins.load_object(CHOOSERS[backend])(robot, task, options)
+    return specs.spec(robot), options
 
 
 def backends(robot: str, batch: bool = False) -> tuple[str, ...]:
