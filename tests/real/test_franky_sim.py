@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from franka_rig import Rig, address
 
-pytest.importorskip("franky", reason="franky-control is not installed")
+if find_spec("franky") is None:
+    pytest.skip("franky-control is not installed", allow_module_level=True)
 _PYTHON = os.environ.get("USER_GYM_FRANKY_SIM") or (sys.executable if find_spec("franky_sim") else "")
 pytestmark = pytest.mark.skipif(not _PYTHON, reason="no franky-sim: install it, or name its python in USER_GYM_FRANKY_SIM")
 

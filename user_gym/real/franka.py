@@ -17,6 +17,7 @@ import numpy as np
 
 from user_gym.core import F64, Command, Compliance, RobotSpec, RobotState
 from user_gym.errors import BadAction, BadOption, LinkLost, MissingSystem, Reflex, RobotFault, Stopped
+from user_gym.robots import compliance as compliances
 from user_gym.robots import kinematics, pose
 
 POSTURE_STIFFNESS = 10.0  # N m/rad in the null space: without it 60 s of a random policy turn q3 by 1.5 rad
@@ -219,10 +220,7 @@ def check_compliance(compliance: Compliance, control: str) -> None:
     """Raises BadOption, as `Robot.set_compliance` says."""
     if control == "joint":
         raise BadOption("control", control, "'tcp' to set a Cartesian compliance", "make the environment with control='tcp'")
-    for name in ("stiffness", "damping", "error_clip"):
-        values = np.asarray(getattr(compliance, name), float)
-        if values.shape != (6,) or not np.isfinite(values).all() or (values < 0).any():
-            raise BadOption(name, values.tolist(), "6 finite numbers, 0 or more")
+    compliances.check(compliance)
 
 
 def bad_speed(speed: float) -> BadOption:
