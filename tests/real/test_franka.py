@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from user_gym.core import Gripper
-from user_gym.errors import BadOption, LinkLost, MissingSystem, Reflex, RobotFault, Stopped, Unreachable
+from user_gym.errors import BadOption, Halted, LinkLost, MissingSystem, Reflex, RobotFault, Unreachable
 from user_gym.real import franka, franka_path
 from user_gym.real.franka_hand import FrankaHand
 from user_gym.robots import kinematics, reach, specs
@@ -24,7 +24,7 @@ FER = specs.SPECS["franka-fer"]
         ("libfranka: server closed connection", LinkLost, "10.0.0.7"),
         ("libfranka: Connection to FCI refused. Please install FCI feature or enable FCI mode in Desk.", LinkLost, "10.0.0.7"),
         ("libfranka: Incompatible library version (server version: 5, library version: 10).", RobotFault, "install the client"),
-        ('libfranka: Move command rejected: command not possible in the current mode ("User stopped")!', Stopped, "person"),
+        ('libfranka: Move command rejected: command not possible in the current mode ("User stopped")!', Halted, "person"),
         ("libfranka: something else", RobotFault, "something else"),
     ],
 )
@@ -35,7 +35,7 @@ def test_libfrankas_words_become_the_fault_they_mean(text, kind, says):
     assert "10.0.0.7" in str(told)
 
 
-@pytest.mark.parametrize(("mode", "kind"), [("kReflex", Reflex), ("RobotMode.UserStopped", Stopped), ("kGuiding", RobotFault)])
+@pytest.mark.parametrize(("mode", "kind"), [("kReflex", Reflex), ("RobotMode.UserStopped", Halted), ("kGuiding", RobotFault)])
 def test_a_robot_that_is_not_ready_is_refused_in_words(mode, kind):
     with pytest.raises(kind):
         franka.refuse_mode(mode, "franka-fr3", "10.0.0.7")

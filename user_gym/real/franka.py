@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from user_gym.core import F64, Command, Compliance, RobotSpec, RobotState
-from user_gym.errors import BadAction, BadOption, LinkLost, MissingSystem, Reflex, RobotFault, Stopped
+from user_gym.errors import BadAction, BadOption, Halted, LinkLost, MissingSystem, Reflex, RobotFault
 from user_gym.robots import compliance as compliances
 from user_gym.robots import kinematics, pose
 
@@ -156,9 +156,9 @@ def fault(error: Exception, robot: str, address: str) -> RobotFault:
     return RobotFault(f"{here}: {text}")
 
 
-def user_stop(robot: str, address: str) -> Stopped:
+def user_stop(robot: str, address: str) -> Halted:
     """A person pressed the button."""
-    return Stopped(f"{robot} at {address} was stopped by its user stop; a person has to look, and to release the button")
+    return Halted(f"{robot} at {address} was stopped by its user stop; a person has to look, and to release the button")
 
 
 def refuse_mode(mode: str, robot: str, address: str) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from user_gym.errors import Stopped
+from user_gym.errors import Halted
 from user_gym.real.driver import Clock
 from user_gym.robots import stop
 
@@ -53,9 +53,9 @@ class Watch:
             pass
 
     def check(self) -> None:
-        """Raise Stopped where there is a reason."""
+        """Raise Halted where there is a reason."""
         if self.reason is not None:
-            raise Stopped(f"{self._name} stopped: {self.reason}; reset() goes on")
+            raise Halted(f"{self._name} stopped: {self.reason}; reset() goes on")
 
     def forgive(self) -> None:
         """An operator's stop ends with the next reset; the parent's death does not."""
