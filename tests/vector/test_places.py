@@ -2,7 +2,7 @@
 
 import pytest
 
-from user_gym.errors import BadOption, NoRobot, UnknownName
+from user_gym.errors import BadOption, UnknownName
 from user_gym.vector.places import places
 
 INVENTORY = """
@@ -17,11 +17,6 @@ id = "right"
 model = "franka-fr3"
 address = "127.0.0.78"
 options = { note = 1 }
-
-[[robot]]
-id = "broken"
-model = "franka-fr9"
-address = "127.0.0.79"
 """
 
 
@@ -34,8 +29,8 @@ def inventory(monkeypatch, tmp_path):
 
 def test_an_id_an_address_and_options() -> None:
     assert places(["right", "left", "172.16.0.2", "seqpacket:/tmp/bus", {"address": "a", "twin": "b"}], 5) == [
-        {"robot": "franka-fr3", "address": "127.0.0.78", "note": 1},
-        {"robot": "franka-fr3", "address": "127.0.0.77", "twin": "127.0.0.77:1339"},
+        {"robot": "right"},
+        {"robot": "left"},
         {"address": "172.16.0.2"},
         {"address": "seqpacket:/tmp/bus"},
         {"address": "a", "twin": "b"},
@@ -44,7 +39,7 @@ def test_an_id_an_address_and_options() -> None:
 
 def test_without_ids_no_inventory_is_read(monkeypatch) -> None:
     monkeypatch.setenv("USER_GYM_INVENTORY", "/nowhere")
-    assert places([{"address": "a"}], 1) == [{"address": "a"}]
+    assert places([{"address": "a"}, "arx-x5", "arx-x5"], 3) == [{"address": "a"}, {"robot": "arx-x5"}, {"robot": "arx-x5"}]
 
 
 @pytest.mark.parametrize(
@@ -53,9 +48,8 @@ def test_without_ids_no_inventory_is_read(monkeypatch) -> None:
         (["left"], BadOption, "a list of 2"),
         ("left", BadOption, "a list of 2"),
         (["left", "left"], BadOption, "each robot once"),
-        (["left", "127.0.0.77"], BadOption, "each robot once"),
+        (["172.16.0.2", {"address": "172.16.0.2", "twin": None}], BadOption, "each robot once"),
         (["left", "rihgt"], UnknownName, "did you mean 'right'"),
-        (["left", "broken"], NoRobot, "franka-fr9"),
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ __all__ = ["IndependentVectorEnv", "RobotVectorEnv", "make"]
 def make(
     num_envs: int = 1,
     backend: str = "sim",
-    robot: str | None = None,
+    robot: str = "franka-fr3",
     robots: Sequence[str | Mapping[str, Any]] | None = None,
     independent: bool | None = None,
     **options: Any,
@@ -25,17 +25,15 @@ def make(
 
     Args:
         num_envs: number of arms.
-        backend: as RobotEnv.
-        robot: as RobotEnv; None: the model of `robots`, or RobotEnv's own default.
+        backend: as RobotEnv, like `robot`.
+        robot: see `backend`.
         robots: which ones, see `places`; None: each arm takes what the options say.
         independent: each arm on a thread of its own, with `send` and `recv`; None: only where the backend has no batch.
         **options: of RobotVectorEnv or IndependentVectorEnv.
     """
     rows = None if robots is None else places(robots, num_envs)
-    models = [row["robot"] for row in rows or () if "robot" in row]
-    arm = robot or (models[0] if models else "franka-fr3")
     if independent is None:
-        independent = rows is not None or backend not in registry.backends(arm, batch=True)
+        independent = rows is not None or backend not in registry.backends(robot, batch=True)
     if not independent and rows is None:
-        return RobotVectorEnv(num_envs, backend=backend, robot=arm, **options)
-    return IndependentVectorEnv(num_envs, backend=backend, robot=arm, rows=rows, **options)
+        return RobotVectorEnv(num_envs, backend=backend, robot=robot, **options)
+    return IndependentVectorEnv(num_envs, backend=backend, robot=robot, rows=rows, **options)
