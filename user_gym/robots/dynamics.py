@@ -1,0 +1,68 @@
+"""The torques that carry an arm's own weight and what it holds. Pure; from a RobotSpec, for arms that do not do this themselves."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from user_gym.core import F64, RobotSpec
+from user_gym.errors import BadOption
+from user_gym.robots import kinematics, pose
+from user_gym.robots.kinematics import Links
+
+
+class Payload(NamedTuple):
+    """What the tool carries besides the arm's own links."""
+
+    mass: float = 0.0  # kg
+    x: float = 0.0  # m, centre of mass in the TCP frame
+    y: float = 0.0
+    z: float = 0.0
+
+
+class _Loads(NamedTuple):
+    """Constant parts: the moving links, then hand and payload, which ride on the TCP frame."""
+
+    masses: F64  # (dof + 1,) kg
+    centres: F64  # (dof + 1, 3) m, each in its own frame of `kinematics.Links`
+
+
+def payload(numbers: object) -> Payload:
+    """Check four numbers: mass (kg), then the centre of mass (m) in the TCP frame. Raises BadOption."""
+    found = np.asarray(numbers, float)
+    if found.shape != (4,) or not np.isfinite(found).all() or found[0] < 0:
+        raise BadOption("payload", numbers, "four finite numbers: kg (0 or more), then x, y, z m in the TCP frame")
+    return Payload(*found.tolist())
+
+
+@lru_cache(maxsize=32)
+def _loads(spec: RobotSpec, carried: Payload) -> _Loads:
+    # The hand's centre, given in the hand's frame, as the TCP frame sees it.
+    hand = pose.rotate(pose.conjugate(spec.tcp[3:]), spec.hand_com - spec.tcp[:3])
+    mass = spec.hand_mass + carried.mass
+    moment = spec.hand_mass * hand + carried.mass * np.array(carried[1:])
+    centre = moment / mass if mass > 0 else np.zeros(3)
+    return _Loads(np.append(spec.link_mass[1:], mass), np.vstack([spec.link_com[1:], centre]))
+
+
+def gravity(spec: RobotSpec, q: F64, carried: Payload = Payload(), links: Links | None = None) -> F64:
+    """Torques (dof,) N m that hold the arm still at q (dof,) rad against its weight.
+
+    Args:
+        spec: the arm; its base stands upright.
+        q: joint angles.
+        carried: the payload.
+        links: `kinematics.links(spec, q)` where the caller has it already.
+    """
+    points, turns = kinematics.links(spec, q) if links is None else links
+    masses, centres = _loads(spec, carried)
+    places = points + (turns @ centres[:, :, None])[..., 0]  # (dof + 1, 3) m, base frame
+    # What hangs on joint i: all loads from link i on.
+    below = np.cumsum(masses[::-1])[::-1][:-1]
+    moments = np.cumsum((masses[:, None] * places)[::-1], axis=0)[::-1][:-1]
+    levers = moments - below[:, None] * points[:-1]  # (dof, 3) kg m
+    axes = (turns[:-1] @ spec.joint_axis[:, :, None])[..., 0]
+    # axis . (lever x g), with g along -z; the motors push the other way.
+    return spec.gravity * (axes[:, 0] * levers[:, 1] - axes[:, 1] * levers[:, 0])
