@@ -152,9 +152,7 @@ def meaning(id: str, robot: str, obs: str, control: str) -> dict:
 
 
 def everything(robots=ROBOTS) -> dict:
-    simulated = sorted(
-        id for id, (_, backend, _, _) in IDS.items() if backend == "sim"
-    )  # the real ids share all of it but time
+    simulated = sorted(id for id, (_, backend, _, _) in IDS.items() if backend == "sim")
     kinds = itertools.product(simulated, robots, ("state", "pixels"), ("tcp", "joint"))
     return {
         "defaults": defaults(),

@@ -45,8 +45,10 @@ class VirtualClock:
 class ToyDriver:
     """Notes what it was told in `diary`, a file, so that a test sees it after the process died."""
 
-    def __init__(self, spec, control, address, clock, diary=None, brakes=True, broken="", wrench=0.0, answers=1 << 30):
-        self.spec, self.control, self.clock = spec, control, clock
+    def __init__(
+        self, spec, control, address, clock, diary=None, brakes=True, broken="", wrench=0.0, answers=1 << 30, hurried=False
+    ):
+        self.spec, self.control, self.clock = spec, control, VirtualClock() if hurried else clock
         self.brakes, self.broken, self.wrench = brakes, broken, wrench
         self._diary, self._answers = diary, answers
         self._q, self._time, self._following = spec.home.copy(), 0.0, False

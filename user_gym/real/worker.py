@@ -58,11 +58,13 @@ class Worker:
         self._fault: RobotFault | None = None  # why orders are refused
         self._gripper = 0.0  # kept where the task does not move it
 
-    def run(self) -> None:
-        """Serve until the parent closes or dies."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    def open(self) -> None:
+        """Listen for interruptions. Raises MissingSystem."""
         signal.signal(signal.SIGTERM, lambda *_: self._watch.end("it was told to terminate (SIGTERM)"))
         self._watch.open()
+
+    def run(self) -> None:
+        """Serve until the parent closes or dies."""
         try:
             while not self._watch.orphaned and not self._watch.released and self._serve():
                 pass
@@ -255,11 +257,14 @@ def main(descriptor: int) -> None:
         try:
             job: Job = link.recv()
             worker = Worker(job, link)
+            worker.open()
         except EOFError:
             return
         except Exception as error:  # top of a process
             known = error if isinstance(error, UserGymError) else RobotFault(f"worker: {type(error).__name__}: {error}")
             link.send(Reply(0, error=described(known)))
+            if known is error:
+                return  # the parent raises it
             raise
         link.send(Reply(0))
         worker.run()

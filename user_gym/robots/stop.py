@@ -11,6 +11,8 @@ import re
 import socket
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +46,8 @@ class Listener:
         """Listen. Raises MissingSystem."""
         self._path = folder() / self._name
         self._path.unlink(missing_ok=True)  # of a worker with this process id that died
-        self._socket.bind(str(self._path))
+        with _short(self._path.parent) as place:
+            self._socket.bind(f"{place}/{self._name}")
         self._socket.setblocking(False)
 
     def fileno(self) -> int:
@@ -79,17 +82,27 @@ def folder() -> Path:
     return place
 
 
+@contextmanager
+def _short(place: Path) -> Iterator[str]:
+    """A path to a folder that fits into a socket's address, which ends after 107 bytes."""
+    descriptor = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
 def tell(message: bytes = STOP, name: str = "") -> Told:
     """Send STOP or RELEASE to every worker of this user, or to those whose name contains `name`. Does not wait for the arms."""
-    reached, gone = [], []
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+    reached, gone, ears = [], [], folder()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, _short(ears) as place:
         out.settimeout(1.0)
-        for path in sorted(folder().glob(f"*{_SUFFIX}")):
+        for path in sorted(ears.glob(f"*{_SUFFIX}")):
             worker = path.name.removesuffix(_SUFFIX)
             if name not in worker:
                 continue
             try:
-                out.sendto(message, str(path))
+                out.sendto(message, f"{place}/{path.name}")
                 reached.append(worker)
             except (ConnectionRefusedError, FileNotFoundError):
                 path.unlink(missing_ok=True)

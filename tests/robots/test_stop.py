@@ -1,0 +1,69 @@
+"""The sockets of `user-gym stop`."""
+
+import os
+import stat
+
+import pytest
+
+from user_gym.errors import MissingSystem
+from user_gym.robots import stop
+
+
+@pytest.fixture(autouse=True)
+def runtime(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+def listening(name):
+    ear = stop.Listener(name)
+    ear.open()
+    return ear
+
+
+def test_every_worker_hears_it_and_the_folder_is_the_users_alone(runtime) -> None:
+    ears = [listening("left arm"), listening("right/arm")]
+    assert [name.split(".")[0] for name in stop.tell().reached] == ["left-arm", "right-arm"]
+    assert [ear.read() for ear in ears] == [stop.STOP, stop.STOP]
+    assert stat.S_IMODE((runtime / "user_gym").stat().st_mode) == 0o700
+    for ear in ears:
+        ear.close()
+        ear.close()
+    assert stop.tell() == stop.Told((), ())
+
+
+def test_a_name_picks_some_and_a_message_is_read_once() -> None:
+    left, right = listening("left"), listening("right")
+    assert len(stop.tell(stop.RELEASE, "left").reached) == 1
+    assert left.read() == stop.RELEASE
+    assert left.read() is None
+    assert right.read() is None
+    left.close()
+    right.close()
+
+
+def test_the_socket_of_a_dead_worker_is_removed() -> None:
+    ear = listening("dead")
+    ear._socket.close()
+    told = stop.tell()
+    assert told.reached == ()
+    assert told.gone[0].startswith("dead")
+    assert stop.tell() == stop.Told((), ())
+
+
+def test_a_folder_that_others_may_enter_is_refused(runtime) -> None:
+    place = runtime / "user_gym"
+    place.mkdir()
+    os.chmod(place, 0o755)
+    with pytest.raises(MissingSystem, match="this user alone"):
+        stop.tell()
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_is_none(runtime, monkeypatch) -> None:
+    deep = runtime / ("d" * 120)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    ear = listening("far")
+    assert stop.tell().reached
+    assert ear.read() == stop.STOP
+    ear.close()
