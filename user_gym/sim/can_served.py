@@ -139,13 +139,14 @@ class ServedBus(CanBus):
             self._name = self._name._replace(port=self._listener.getsockname()[1])
         self._listener.setblocking(False)
         self._waker = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._ready = select.poll()
-        self._ready.register(self._listener, select.POLLIN)
-        self._watched = [self._listener.fileno(), self._waker]
+        self._ready = select.epoll()
+        self._ready.register(self._listener, select.EPOLLIN)
 
     def wait(self, timeout: float | None) -> None:
         """Until there is something to do."""
-        ready, _, _ = select.select(self._watched, [], [], timeout)  # poll() would round to milliseconds
+        # A thread that takes a new member in while this one waits changes what `_ready` waits for, and its own poll() would
+        # round to milliseconds.
+        ready, _, _ = select.select([self._ready, self._waker], [], [], timeout)
         if self._waker in ready:
             os.eventfd_read(self._waker)
 
@@ -202,14 +203,12 @@ class ServedBus(CanBus):
             link.close()
             return
         self._members[link.fileno()] = member
-        self._ready.register(link, select.POLLIN)
-        self._watched = [*self._watched, link.fileno()]
+        self._ready.register(link, select.EPOLLIN)
 
     def _remove(self, member: _Client) -> None:
         number = member.link.fileno()
         if self._members.pop(number, None) is not None:
             self._ready.unregister(number)
-            self._watched = [n for n in self._watched if n != number]
             member.link.close()
 
     @property
@@ -233,6 +232,7 @@ class ServedBus(CanBus):
         self.unplug()
         self._listener.close()
         self._listener = None
+        self._ready.close()
         os.close(self._waker)
         if self._name.kind == "seqpacket" and os.path.exists(self._name.place):
             os.unlink(self._name.place)

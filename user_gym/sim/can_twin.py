@@ -130,7 +130,11 @@ class CanTwin:
 
     @property
     def time(self) -> float:
-        """s since it was opened, on the twin's clock."""
+        """s of the twin's clock, which begins at 0 and stands still while the twin is closed."""
+        with self._lock:
+            return self._now()
+
+    def _now(self) -> float:
         return self._tick * self._dt
 
     def open(self) -> None:
@@ -203,7 +207,7 @@ class CanTwin:
     def observe(self) -> Scene:
         """Truth about the objects."""
         with self._lock:
-            return self._stage.observe(self.time)
+            return self._stage.observe(self._now())
 
     def arrange(self, objects: F64, seed: int) -> None:
         """Put the objects at poses (k, 7) and draw the joints' friction. The arm stays where it is. Raises BadOption."""
@@ -216,7 +220,7 @@ class CanTwin:
         """What a camera sees now. Raises UnknownName, BadOption, MissingSystem."""
         with self._lock:
             self._hear()
-            now = self.time
+            now = self._now()
         return Frame(self._stage.picture(camera, height, width), now)
 
     def lift(self) -> None:
@@ -280,9 +284,9 @@ class CanTwin:
             if order in self._ordered:
                 self._next_round()
             if self._wire is None:
-                self._deliver(frame, self.time)
+                self._deliver(frame, self._now())
             else:
-                self._wire.put(0, frame, self.time)
+                self._wire.put(0, frame, self._now())
             if order is not None:
                 self._ordered.add(order)
                 if len(self._ordered) == len(self._motors):
@@ -336,10 +340,10 @@ class CanTwin:
                 for i, motor in enumerate(self._motors):
                     motor.heat(self._arm.shaft(i).torque, self._thermal * self._dt)
             for i, motor in enumerate(self._motors):
-                if motor.check(self.time):
+                if motor.check(self._now()):
                     self._arm.follow(i, motor.law)
             if self._wire is not None:
-                for when, sender, frame in self._wire.arrived(self.time):
+                for when, sender, frame in self._wire.arrived(self._now()):
                     if sender:
                         self._bus.send(frame)
                     else:

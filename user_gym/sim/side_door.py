@@ -63,9 +63,9 @@ class SideDoor:
             except OSError:  # closed
                 return
             thread = threading.Thread(target=self._serve, args=(link,), name="side visitor", daemon=True)
-            with self._lock:
+            with self._lock:  # close() joins only threads that have been started
                 self._visitors[thread] = link
-            thread.start()
+                thread.start()
 
     def _serve(self, link: socket.socket) -> None:
         try:
