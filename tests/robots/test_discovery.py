@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import queue
 import socket
 import struct
 import threading
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from user_gym.core import Device, Inventory
+from user_gym.errors import LinkLost
 from user_gym.robots import discovery, lease
 from user_gym.robots.probes import fci, gpu, human, video
 from user_gym.robots.side import Message
@@ -22,6 +24,8 @@ from user_gym.robots.side import receive as receive_side
 from user_gym.robots.side import send as send_side
 
 _numbers = itertools.count(1)
+Heard = queue.Queue[bytes]
+Served = tuple[str, Heard]  # address, and what was received there
 
 
 def fresh_address() -> str:
@@ -43,13 +47,13 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., tuple[str, list[bytes]]]]:
+def serve() -> Iterator[Callable[..., Served]]:
     """Serve TCP with a function of the connection; returns the address and what was received."""
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def start(answer: Callable[[socket.socket, list[bytes]], None], port: int = fci.PORT) -> tuple[str, list[bytes]]:
-        address, heard = fresh_address(), list[bytes]()
+    def start(answer: Callable[[socket.socket, Heard], None], port: int = fci.PORT) -> Served:
+        address, heard = fresh_address(), Heard()
         listener = socket.create_server((address, port))
         listeners.append(listener)
 
@@ -75,13 +79,13 @@ def serve() -> Iterator[Callable[..., tuple[str, list[bytes]]]]:
         thread.join(10)
 
 
-def refuse(version: int) -> Callable[[socket.socket, list[bytes]], None]:
+def refuse(version: int) -> Callable[[socket.socket, Heard], None]:
     """What a control box does with a version that is not its own."""
 
-    def answer(link: socket.socket, heard: list[bytes]) -> None:
-        heard.append(link.recv(64))
+    def answer(link: socket.socket, heard: Heard) -> None:
+        heard.put(link.recv(64))
         link.sendall(struct.pack("<IIIBH", 0, 0, 15, 1, version))
-        heard.append(link.recv(64))  # what comes after the refusal
+        heard.put(link.recv(64))  # what comes after the refusal
 
     return answer
 
@@ -90,11 +94,12 @@ def fr3(address: str, id: str = "left", twin: str | None = None) -> Device:
     return Device(id, "robot", "franka-fr3", address, twin)
 
 
-def test_the_refusal_of_version_zero_names_the_version(serve: Callable[..., tuple[str, list[bytes]]]) -> None:
+def test_the_refusal_of_version_zero_names_the_version(serve: Callable[..., Served]) -> None:
     address, heard = serve(refuse(10))
     seen = discovery.probe(fr3(address))
     assert seen == (Device("left", "robot", "franka-fr3", address, reason="robot protocol 10"), None)
-    assert heard == [struct.pack("<IIIHH", 0, 0, 16, 0, 0), b""]  # one Connect of version 0, and no more
+    assert heard.get(timeout=10) == struct.pack("<IIIHH", 0, 0, 16, 0, 0)  # one Connect of version 0 ...
+    assert heard.get(timeout=10) == b""  # ... and no more
 
 
 @pytest.mark.parametrize(
@@ -105,24 +110,22 @@ def test_the_refusal_of_version_zero_names_the_version(serve: Callable[..., tupl
         ("franka-fr3", 9, "bad robot protocol of franka-fr3 9; allowed: 10; update the robot's system image"),
     ],
 )
-def test_a_robot_that_is_another_one_is_bad(
-    serve: Callable[..., tuple[str, list[bytes]]], model: str, version: int, words: str
-) -> None:
+def test_a_robot_that_is_another_one_is_bad(serve: Callable[..., Served], model: str, version: int, words: str) -> None:
     address, _ = serve(refuse(version))
     device = discovery.examine(Device("left", "robot", model, address))
     assert not device.healthy
     assert words in device.reason
 
 
-def garbage(link: socket.socket, heard: list[bytes]) -> None:
+def garbage(link: socket.socket, heard: Heard) -> None:
     link.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
-def hang_up(link: socket.socket, heard: list[bytes]) -> None:
+def hang_up(link: socket.socket, heard: Heard) -> None:
     link.recv(64)
 
 
-def silence(link: socket.socket, heard: list[bytes]) -> None:
+def silence(link: socket.socket, heard: Heard) -> None:
     link.recv(64)
     link.recv(64)  # until the other end has had enough
 
@@ -132,7 +135,7 @@ def silence(link: socket.socket, heard: list[bytes]) -> None:
     [(garbage, "does not speak Franka's protocol"), (hang_up, "does not speak Franka's protocol"), (silence, "within 0.2 s")],
 )
 def test_what_is_no_robot_is_bad(
-    serve: Callable[..., tuple[str, list[bytes]]], answer: Callable[[socket.socket, list[bytes]], None], words: str
+    serve: Callable[..., Served], answer: Callable[[socket.socket, Heard], None], words: str
 ) -> None:
     address, _ = serve(answer)
     device = discovery.examine(fr3(address), timeout=0.2)
@@ -175,20 +178,20 @@ def test_a_missing_can_interface_is_one_clear_reason() -> None:
     assert "can9" in found.reason or "SocketCAN" in found.reason
 
 
-def test_a_leased_robot_is_not_asked(serve: Callable[..., tuple[str, list[bytes]]]) -> None:
+def test_a_leased_robot_is_not_asked(serve: Callable[..., Served]) -> None:
     address, heard = serve(refuse(10))
     with lease.take(fr3(address, "other")):
         seen = discovery.probe(fr3(address))
-    assert heard == []
+    assert heard.empty()
     assert seen.device == fr3(address)
     assert seen.lease is not None
     assert seen.lease.pid == os.getpid()
 
 
-def test_no_job_starts_while_a_probe_asks(serve: Callable[..., tuple[str, list[bytes]]]) -> None:
+def test_no_job_starts_while_a_probe_asks(serve: Callable[..., Served]) -> None:
     taken: list[object] = []
 
-    def answer(link: socket.socket, heard: list[bytes]) -> None:
+    def answer(link: socket.socket, heard: Heard) -> None:
         taken.append(lease.attempt(fr3(address)))
         refuse(10)(link, heard)
 
@@ -203,23 +206,23 @@ def test_an_entry_that_is_bad_already_is_not_asked() -> None:
     assert discovery.probe(device) == (device, None)
 
 
-def hello(robot: str) -> Callable[[socket.socket, list[bytes]], None]:
-    def answer(link: socket.socket, heard: list[bytes]) -> None:
-        heard.append(receive_side(link).header["op"])
+def hello(robot: str) -> Callable[[socket.socket, Heard], None]:
+    def answer(link: socket.socket, heard: Heard) -> None:
+        heard.put(receive_side(link).header["op"].encode())
         send_side(link, Message({"robot": robot, "task": "PegInsert", "mode": "gated"}))
 
     return answer
 
 
-def test_a_twin_shows_up_as_what_it_is(serve: Callable[..., tuple[str, list[bytes]]]) -> None:
+def test_a_twin_shows_up_as_what_it_is(serve: Callable[..., Served]) -> None:
     side, heard = serve(hello("franka-fr3"), port=1339)
     address, _ = serve(refuse(10))
     found = discovery.examine(fr3(address, twin=f"{side}:1339"))
     assert (found.healthy, found.reason) == (True, "twin, PegInsert, gated; robot protocol 10")
-    assert heard == ["hello"]
+    assert heard.get(timeout=10) == b"hello"
 
 
-def test_a_twin_of_another_robot_is_bad(serve: Callable[..., tuple[str, list[bytes]]]) -> None:
+def test_a_twin_of_another_robot_is_bad(serve: Callable[..., Served]) -> None:
     side, _ = serve(hello("arx-x5"), port=1339)
     found = discovery.examine(fr3("127.0.0.1", twin=f"{side}:1339"))
     assert not found.healthy
@@ -260,7 +263,7 @@ def test_one_hanging_probe_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(s.device.healthy for s in discovery._look(known, 1.0, hanging))
 
 
-def test_what_changes_is_told_once(serve: Callable[..., tuple[str, list[bytes]]]) -> None:
+def test_what_changes_is_told_once(serve: Callable[..., Served]) -> None:
     address, _ = serve(refuse(10))
     changes = discovery.watch(Inventory((fr3(address), fr3(fresh_address(), "off"))), period=0.0)
     first, second = next(changes), next(changes)
@@ -301,6 +304,20 @@ def plug_in_camera(machine: Path, number: int, name: str, index: int = 0) -> Non
     (folder / "index").write_text(f"{index}\n")
 
 
+def plug_in_hid(machine: Path, number: int, id: str, name: str) -> None:
+    folder = machine / "_RAW" / f"hidraw{number}" / "device"
+    folder.mkdir(parents=True)
+    (folder / "uevent").write_text(f"DRIVER=hid-generic\nHID_ID={id}\nHID_NAME={name}\n")
+
+
+def test_a_human_device_that_may_be_read_is_healthy(machine: Path, tmp_path: Path) -> None:
+    plug_in_hid(machine, 999, "0003:0000256F:0000C635", "SpaceMouse")
+    (tmp_path / "mouse").write_text("")
+    assert human.ask("spacemouse", str(tmp_path / "mouse")) == str(tmp_path / "mouse")
+    with pytest.raises(LinkLost, match="/dev/hidraw999 may not be read by you"):
+        human.ask("spacemouse", "")
+
+
 def test_what_is_plugged_in_is_found_once(machine: Path) -> None:
     plug_in_camera(machine, 2, "Webcam")
     plug_in_camera(machine, 3, "Webcam", index=1)  # its metadata
@@ -309,22 +326,28 @@ def test_what_is_plugged_in_is_found_once(machine: Path) -> None:
     (machine / "_USB" / "2-1").mkdir()
     (machine / "_USB" / "2-1" / "product").write_text("Intel(R) RealSense(TM) Depth Camera 435\n")
     (machine / "_USB" / "2-1" / "serial").write_text("0123\n")
-    (machine / "_RAW" / "hidraw999" / "device").mkdir(parents=True)
-    (machine / "_RAW" / "hidraw999" / "device" / "uevent").write_text("HID_ID=1\nHID_NAME=3Dconnexion SpaceMouse\n")
-    (machine / "_INPUT" / "js999" / "device").mkdir(parents=True)
-    (machine / "_INPUT" / "js999" / "device" / "name").write_text("Gamepad F310\n")
+    plug_in_hid(machine, 997, "0003:0000046D:0000C077", "Logitech Mouse")
+    plug_in_hid(machine, 998, "0003:0000046D:0000C62B", "3Dconnexion Space Mouse Pro")
+    plug_in_hid(machine, 999, "0003:0000256F:0000C635", "3Dconnexion SpaceMouse Compact")
+    for number, name, keys in (
+        (998, "Keyboard", "10000 0 0 fffffffffffffffe"),
+        (999, "Gamepad F310", "7cdb000000000000 0 0 0 0"),
+    ):
+        (machine / "_INPUT" / f"event{number}" / "device" / "capabilities").mkdir(parents=True)
+        (machine / "_INPUT" / f"event{number}" / "device" / "name").write_text(f"{name}\n")
+        (machine / "_INPUT" / f"event{number}" / "device" / "capabilities" / "key").write_text(f"{keys}\n")
     assert [(d.id, d.model, d.address) for d in video.find()] == [
         ("video2", "opencv", "/dev/video2"),
         ("video10", "opencv", "/dev/video10"),
         ("usb-2-1", "realsense", "0123"),
     ]
-    mouse, pad = human.find()
+    _, mouse, pad = human.find()
     assert (mouse.model, mouse.address, mouse.healthy) == ("spacemouse", "/dev/hidraw999", False)
-    assert "may not be read by this user; add a udev rule" in mouse.reason
-    assert (pad.model, pad.address) == ("gamepad", "/dev/input/js999")
+    assert "may not be read by you; add a udev rule" in mouse.reason
+    assert (pad.model, pad.address) == ("gamepad", "/dev/input/event999")
     listed = Device("eye", "camera", "opencv", "2"), Device("depth", "camera", "realsense", "9")
     seen = discovery.look(Inventory(listed))
-    assert [s.device.id for s in seen] == ["eye", "depth", "video10", "hidraw999", "js999"]
+    assert [s.device.id for s in seen] == ["eye", "depth", "video10", "hidraw998", "hidraw999", "event999"]
     assert video.ask("realsense", "9").startswith("Intel(R) RealSense(TM)")
     assert video.ask("zed", "1") == "not asked: there is no probe for zed"
     assert video.ask("opencv", "rtsp://10.0.0.9/stream") == "not asked: a stream"

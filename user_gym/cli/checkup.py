@@ -58,8 +58,6 @@ PACKAGES = (
     _Package("ARX", "arx-x5 arx-l5", "can", "python-can", (4, 5), "arx"),
     _Package("cameras", "opencv", "cv2", "opencv-python-headless", (4, 99), "camera"),
     _Package("cameras", "realsense", "pyrealsense2", "pyrealsense2", (2, 3), "camera"),
-    _Package("human devices", "spacemouse", "pyspacemouse", "pyspacemouse", (2, 3), "teleop"),
-    _Package("human devices", "gamepad", "evdev", "evdev", (1, 3), "teleop"),
 )
 
 
