@@ -14,7 +14,7 @@ import pytest
 from toy import VirtualClock
 
 from user_gym.core import Command
-from user_gym.errors import BadAction, BadOption, Closed, LinkLost, NotReset, Reflex, RobotFault, Stopped, Unreachable
+from user_gym.errors import BadAction, BadOption, Closed, Halted, LinkLost, NotReset, Reflex, RobotFault, Stopped, Unreachable
 from user_gym.real.clock import WallClock
 from user_gym.real.guard import Thresholds
 from user_gym.real.job import Job
@@ -226,6 +226,28 @@ def test_stop_from_another_process_holds_the_arm_until_a_reset(make, diary) -> N
     with pytest.raises(Stopped, match="an operator said stop"):
         robot.exchange(stay(state))
     robot.exchange(stay(robot.reset(START)))
+
+
+def test_a_reset_that_comes_by_itself_does_not_undo_a_stop_that_nobody_saw(make, diary) -> None:
+    robot = make()
+    robot.connect()
+    robot.reset(START)
+    stop.tell()
+    until(lambda: diary()[-1] == "hold")
+    with pytest.raises(Halted):
+        robot.reset(START)
+    robot.exchange(stay(robot.reset(START)))
+
+
+def test_attention_keeps_an_arm_from_going_stale(make, diary) -> None:
+    robot = make(clock=WallClock(), stale=0.4)
+    robot.connect()
+    state = robot.reset(START)
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        robot.attend()
+        time.sleep(0.05)
+    robot.exchange(stay(state))
 
 
 def test_a_driver_process_that_is_killed_is_named_and_the_next_reset_starts_a_new_one(make) -> None:

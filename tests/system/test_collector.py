@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy_training import Toy, ToyPolicy
 
-from user_gym.errors import BadOption, Closed, RobotFault
+from user_gym.errors import BadOption, Closed, Halted, RobotFault
 from user_gym.system import Broadcaster, Channel, ChunkBuilder, Collector, SamplesPerInsert
 
 
@@ -216,6 +216,14 @@ def test_the_policy_is_told_of_each_episode_and_seeded_for_the_first():
     assert seeds[1:] == [None, None]
     assert told(seed=3) == seeds
     assert len({told(seed=s, episodes=e)[0] for s in (3, 4) for e in (0, 1, 2)}) == 6
+
+
+def test_a_persons_stop_ends_the_run_and_is_not_answered_by_a_reset():
+    env = failing(Halted("an operator said stop"), at=7, episodes={2})
+    it, _ = collector(env, max_faults=3)
+    with pytest.raises(Halted):
+        it.run(threading.Event(), 60)
+    assert (it.faults, it.episodes) == (1, 3)
 
 
 def test_no_fault_at_all_is_no_number_of_faults():

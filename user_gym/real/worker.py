@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from user_gym.core import Command, RobotState, Start
-from user_gym.errors import BadAction, BadOption, Closed, NotReset, RobotFault, Stopped, Unreachable, UserGymError
+from user_gym.errors import BadAction, BadOption, Closed, Halted, NotReset, RobotFault, Stopped, Unreachable, UserGymError
 from user_gym.real import approach
 from user_gym.real.driver import Driver
 from user_gym.real.guard import Guard
@@ -56,6 +56,7 @@ class Worker:
         self._connected = False
         self._state: RobotState | None = None  # what the client saw last; None: it has to reset first
         self._fault: RobotFault | None = None  # why orders are refused
+        self._untold = False  # the client does not know of it yet
         self._gripper = 0.0  # kept where the task does not move it
 
     def open(self) -> None:
@@ -103,6 +104,7 @@ class Worker:
             return Reply(request.number, error=described(error))
         except RobotFault as fault:
             self._refuse(fault)
+            self._untold = False
             return Reply(request.number, error=described(fault), overruns=self._clock.overruns)
         except UserGymError as error:
             return Reply(request.number, error=described(error))
@@ -156,6 +158,8 @@ class Worker:
 
     def _reset(self, start: Start) -> RobotState:
         driver, job = self._driven(), self._job
+        if self._untold and isinstance(self._fault, Halted):
+            raise self._fault  # a reset that comes by itself must not undo a person's stop that nobody has seen
         self._watch.forgive()
         self._watch.check()
         reach.solve(job.spec, start.tcp)  # Unreachable before anything moves
@@ -199,7 +203,7 @@ class Worker:
         if fault is self._fault:
             return
         _log.warning("%s", fault)
-        self._fault = fault
+        self._fault, self._untold = fault, True
         if self._connected:
             try:
                 self._driven().hold()

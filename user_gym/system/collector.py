@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import Builder, Chunk, Policy, whole
-from user_gym.errors import BadOption, Closed, RobotFault
+from user_gym.errors import BadOption, Closed, Halted, RobotFault
 from user_gym.system.broadcast import Broadcaster
 from user_gym.system.channel import Channel
 from user_gym.system.ratelimit import SamplesPerInsert
@@ -27,7 +27,8 @@ class Collector:
     """One environment, one policy, one thread.
 
     After each chunk it waits for the limiter, so a block of collection is one chunk. Weights are swapped between two steps.
-    Whatever ends an episode, the steps taken so far are handed over. A RobotFault truncates the episode and begins the next.
+    Whatever ends an episode, the steps taken so far are handed over. A RobotFault truncates the episode and begins the next;
+    but where a person stopped the robot (Halted), the run ends.
 
     Args:
         env: a single environment; an observation that is no dict is kept under "obs".
@@ -86,6 +87,9 @@ class Collector:
             try:
                 self._episode(stop, max_steps)
                 in_a_row = 0
+            except Halted:  # a person stopped it: nothing that happens by itself may move it again
+                self.faults += 1
+                raise
             except RobotFault:
                 self.faults, in_a_row = self.faults + 1, in_a_row + 1
                 if in_a_row == self._max_faults:
