@@ -65,6 +65,7 @@ class CanArm:
     def lift(self) -> None:
         """Put the arm into its first posture, supported: it stays there until `release`. Objects stay where they are."""
         self.supported = True
+        self.data.time = 1.0  # MuJoCo's own clock; only its running backwards is looked at, see `step`
         self._q[: self._dof], self._dq[:] = self._posture, 0.0
         self._tau[:] = 0.0
         self.draw_friction(self._drawn)
@@ -96,7 +97,7 @@ class CanArm:
         self._bias[a, 1], self._bias[a, 2] = -law.kp, -law.kd
 
     def step(self, ticks: int) -> None:
-        """Let time pass. Raises RobotFault where the simulation diverges; the arm is then lifted."""
+        """Let time pass. Raises RobotFault where the simulation diverges: arm and objects then stand as at first."""
         if not self.supported:
             data = self.data
             expected = data.time + (ticks - 0.5) * self.dt

@@ -77,8 +77,8 @@ class Motor(ABC):
 
     def heal(self) -> None:
         """End an injected fault; what has stopped stays stopped until it is told."""
-        self.fault = None
-        self.rotor, self.driver = min(self.rotor, AMBIENT + ROTOR_RISE), min(self.driver, AMBIENT + DRIVER_RISE)
+        if self.fault is not None:
+            self.fault, self.rotor, self.driver = None, AMBIENT, AMBIENT
 
     def _follow(self, order: Mit) -> None:
         scale = self.kind.order_scale
