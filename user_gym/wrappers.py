@@ -18,9 +18,10 @@ class Intervention(gymnasium.Wrapper[Obs, np.ndarray, Obs, np.ndarray]):
     """A human takes over: while the teleop is active, its action replaces the policy's.
 
     Info of every step: `is_intervention`; `teleop_action`, what the device said, used or not; `intervene_action` only while
-    the human acts; `executed_action` as the environment reports it, after clip and clamp. A human's verdict replaces the
-    rule's: it sets `is_success`, the reward (1 or 0) and `reward_source` "human", and ends the episode (terminated).
-    `terminate_episode` and `rerecord_episode` end it without a verdict on the task: truncated, so that learners bootstrap.
+    the human acts, and with it `intervention_source` where there are several devices; `executed_action` as the environment
+    reports it, after clip and clamp. A human's verdict replaces the rule's: it sets `is_success`, the reward (1 or 0) and
+    `reward_source` "human", and ends the episode (terminated). `terminate_episode` and `rerecord_episode`
+    end it without a verdict on the task: truncated, so that learners bootstrap.
 
     Args:
         env: has an attribute `state` (core.RobotState), as RobotEnv has.
@@ -50,6 +51,8 @@ class Intervention(gymnasium.Wrapper[Obs, np.ndarray, Obs, np.ndarray]):
         info["teleop_action"] = theirs
         if order.active:
             info["intervene_action"] = theirs.copy()
+            if order.source:
+                info["intervention_source"] = order.source
         if order.success is not None:
             success = bool(order.success)
             info["is_success"], info["reward_source"] = success, "human"

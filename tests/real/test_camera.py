@@ -193,9 +193,7 @@ def test_a_thread_that_dies_is_told_of_and_can_be_started_anew(rig, caplog) -> N
     eye.connect()
     source.waiting.put(ZeroDivisionError("a bug"))
     with pytest.raises(RobotFault, match="a bug"):
-        for _ in range(1000):
-            eye.read()
-            threading.Event().wait(0.005)
+        until(eye, 2)
     assert "a bug" in caplog.text
     source.waiting.put(picture(2))
     eye.connect()

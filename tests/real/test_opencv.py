@@ -52,15 +52,19 @@ def test_colours_and_places_are_as_they_were_sent(stream) -> None:
     assert image[..., 1].max() > 120
 
 
+def read_on(eye):
+    for _ in range(2000):
+        eye.read()
+        threading.Event().wait(0.005)
+
+
 def test_a_stream_that_is_cut_goes_stale_and_comes_back(stream) -> None:
     eye = LiveCamera(SPEC, OpenCv(stream.url), max_age=0.5, backoff=(0.02, 0.1))
     eye.connect()
     eye.read()
     stream.unplug()
     with pytest.raises(RobotFault, match=r"side.*allowed: 0.5 s"):
-        for _ in range(2000):
-            eye.read()
-            threading.Event().wait(0.005)
+        read_on(eye)
     stream.plug()
     eye.connect()  # as the next reset does: returns with a fresh frame
     eye.read()

@@ -185,6 +185,7 @@ class TeleopOrder(NamedTuple):
     success: bool | None = None  # the human's verdict, if given
     terminate: bool = False
     rerecord: bool = False
+    source: str = ""  # which device acts, where there are several
 
 
 @runtime_checkable

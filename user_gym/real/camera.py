@@ -100,7 +100,7 @@ class LiveCamera:
             raise RobotFault(f"camera {self.spec.name!r} gave no picture within {self._patience:g} s{self._why()}")
 
     def synchronise(self, robot_time: float) -> None:
-        """The robot's clock shows `robot_time` (s) now. Both tick alike: over an episode, quartz differs by less than a frame."""
+        """The robot's clock shows `robot_time` (s) now. Both tick alike, to far less than a frame an episode."""
         self._zero = self._clock() - robot_time
 
     def read(self) -> Frame:

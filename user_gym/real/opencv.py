@@ -71,11 +71,9 @@ class OpenCv:
         now = time.monotonic()
         if not good:
             raise LinkLost(f"{self.name} gives no more frames")
-        if self._device:  # OpenCV tells the driver's stamp of the frame as its "position"
-            taken = captured(self._capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1000.0, now)
-        else:
-            taken = now
-        return Picture(self._cv2.cvtColor(bgr, self._cv2.COLOR_BGR2RGB), taken, self._fovy)
+        # OpenCV tells the driver's stamp of the frame as its "position"; a stream's is the time since its own beginning.
+        stamp = self._capture.get(self._cv2.CAP_PROP_POS_MSEC) / 1000.0 if self._device else now
+        return Picture(self._cv2.cvtColor(bgr, self._cv2.COLOR_BGR2RGB), captured(stamp, now), self._fovy)
 
     def close(self) -> None:
         """Release the device."""

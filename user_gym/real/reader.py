@@ -25,7 +25,12 @@ class Source(Protocol[Out]):
     name: str
 
     def open(self) -> None:
-        """Open it anew. Raises LinkLost where it is not there now; MissingExtra, MissingSystem where this machine lacks something."""
+        """Open it anew.
+
+        Raises:
+            LinkLost: it is not there now.
+            MissingExtra, MissingSystem: this machine lacks something.
+        """
         ...
 
     def read(self) -> Out | None:

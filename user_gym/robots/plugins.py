@@ -12,6 +12,8 @@ EXTRAS = {
     "matplotlib": "train",
     "PIL": "train",
     "can": "arx",
+    "cv2": "camera",
+    "pyrealsense2": "camera",
     "rich": "train",
     "stable_baselines3": "sb3",
     "tensorboard": "train",
