@@ -16,7 +16,7 @@ import pytest
 
 from user_gym.core import Device, Inventory
 from user_gym.errors import BadOption, Busy, NoRobot, UnknownName
-from user_gym.robots import lease, line, pool
+from user_gym.robots import candidates, discovery, inventory, lease, line, pool
 from user_gym.robots.address import physical
 from user_gym.robots.line import Place, Ticket
 from user_gym.robots.pool import Pool
@@ -105,6 +105,16 @@ def test_a_granted_robot_is_there_for_this_process_and_for_one_client() -> None:
     assert "a" in held()  # as long as its client uses it
     client.release()
     assert held() == set()
+
+
+def test_an_environment_takes_what_the_grant_has_before_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "read", lambda: KNOWN)
+    monkeypatch.setattr(discovery, "examine", lambda device: device)
+    with Pool(KNOWN).request(robots=["b"]), Pool(KNOWN).request(robots=["c"]):
+        assert candidates.choose(candidates.ANY, "PegInsert", {}).model == "franka-fr3"
+        device, hold = candidates.take("franka-fr3", "PegInsert")
+        assert device.id == "b"
+        hold.release()
 
 
 def test_who_comes_first_is_served_first() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from user_gym.core import Device
@@ -37,7 +37,7 @@ def choose(robot: str, task: str, options: Mapping[str, Any]) -> Meant:
         return Meant(robot, dict(options))
     if robot == ANY and options.get("address") is not None:
         return Meant(DEFAULT, dict(options))
-    robots = inventory.read().of_kind("robot")
+    robots = _own_first(inventory.read().of_kind("robot"))
     if robot == ANY:
         able = [d for d in robots if d.healthy and d.does(task)]
         free = [d for d in able if lease.own(d) or lease.holder(d) is None]
@@ -60,7 +60,7 @@ def take(model: str, task: str, device: str | None = None) -> tuple[Device, Hold
         NoRobot: there is none; the message says of each candidate why not.
         BadOption: the inventory cannot be read.
     """
-    robots = inventory.read().of_kind("robot")
+    robots = _own_first(inventory.read().of_kind("robot"))
     reasons: list[str] = []
     for candidate in robots:
         hold = _try(candidate, model, task, device, reasons)
@@ -71,6 +71,11 @@ def take(model: str, task: str, device: str | None = None) -> tuple[Device, Hold
     raise NoRobot(
         f"no {wanted} is free, healthy and able to do {task}: {listed}; list robots in {inventory.path()}, or give address="
     )
+
+
+def _own_first(robots: Sequence[Device]) -> list[Device]:
+    """What a grant of the pool lends to this process is meant before what is free by chance."""
+    return sorted(robots, key=lambda device: not lease.own(device))
 
 
 def _try(candidate: Device, model: str, task: str, device: str | None, reasons: list[str]) -> Hold | None:
