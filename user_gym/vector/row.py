@@ -19,7 +19,7 @@ from gymnasium.wrappers import TimeLimit
 
 from user_gym.core import Obs
 from user_gym.env import RobotEnv
-from user_gym.errors import Halted, NoRobot, RobotFault
+from user_gym.errors import Busy, Halted, NoRobot, RobotFault
 
 ATTENTION = 0.25  # s between two signs of life to an arm that waits for others
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class Row:
     def _begin(self, seed: int | None, options: Mapping[str, Any]) -> Outcome:
         try:
             obs, info = self.env.reset(seed=seed, options=dict(options))
-        except (RobotFault, NoRobot) as fault:  # NoRobot: somebody else has it, or its entry is gone
+        except (RobotFault, NoRobot, Busy) as fault:  # the last two: somebody else took it, or its entry is gone
             if self._obs is None:
                 raise
             return self._down(fault)
@@ -151,7 +151,7 @@ class Row:
         self.over = False  # the end was told together with the beginning
         return ended._replace(obs=begun.obs, info={"final_obs": ended.obs, "final_info": ended.info, **begun.info})
 
-    def _down(self, fault: RobotFault | NoRobot) -> Outcome:
+    def _down(self, fault: Exception) -> Outcome:
         self.fault = f"{type(fault).__name__}: {fault}"
         self._next_attempt = monotonic() + self._retry * (self._faults > 0)
         self._faults = self._max_faults if isinstance(fault, Halted) else self._faults + 1
