@@ -18,10 +18,11 @@ import pytest
 from user_gym.core import Device, Inventory
 from user_gym.errors import LinkLost
 from user_gym.robots import discovery, lease
-from user_gym.robots.probes import fci, gpu, human, video
+from user_gym.robots.probes import gpu, human, video
 from user_gym.robots.side import Message
 from user_gym.robots.side import receive as receive_side
 from user_gym.robots.side import send as send_side
+from user_gym.robots.wire.fci import ROBOT_PORT
 
 _numbers = itertools.count(1)
 Heard = queue.Queue[bytes]
@@ -52,7 +53,7 @@ def serve() -> Iterator[Callable[..., Served]]:
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def start(answer: Callable[[socket.socket, Heard], None], port: int = fci.PORT) -> Served:
+    def start(answer: Callable[[socket.socket, Heard], None], port: int = ROBOT_PORT) -> Served:
         address, heard = fresh_address(), Heard()
         listener = socket.create_server((address, port))
         listeners.append(listener)
