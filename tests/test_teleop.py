@@ -45,9 +45,8 @@ def test_everybodys_verdict_counts_and_the_first_ones_before_others() -> None:
     assert (reward, terminated, info["is_success"]) == (1.0, True, True)
     (_, reward, terminated, _, _), _ = both(TeleopOrder(LEFT, False, success=False), TeleopOrder(RIGHT, True, success=True))
     assert (reward, terminated) == (0.0, True)
-    (_, _, _, truncated, info), _ = both(
-        TeleopOrder(LEFT, active=True, terminate=True), TeleopOrder(RIGHT, False, rerecord=True)
-    )
+    ends = TeleopOrder(LEFT, active=True, terminate=True), TeleopOrder(RIGHT, active=False, rerecord=True)
+    (_, _, _, truncated, info), _ = both(*ends)
     assert (truncated, info["terminate_episode"], info["rerecord_episode"]) == (True, True, True)
 
 
