@@ -95,7 +95,7 @@ class Side:
             raise LinkLost(f"no twin answers at side address {self.address!r}: {error}; start one: user-gym twin") from error
         self._link = link
 
-    def ask(self, op: str, body: bytes = b"", timeout: float | None = None, **arguments: Any) -> Message:
+    def ask(self, op: str, body: bytes = b"", **arguments: Any) -> Message:
         """One request and its reply.
 
         Raises:
@@ -106,7 +106,7 @@ class Side:
         if self._link is None:
             raise Closed(f"side {self.address!r} is not connected; call connect()")
         try:
-            self._link.settimeout(self.timeout if timeout is None else timeout)
+            self._link.settimeout(self.timeout)
             send(self._link, Message({"op": op, **arguments}, body))
             reply = receive(self._link)
         except OSError as error:
