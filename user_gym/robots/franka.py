@@ -57,6 +57,31 @@ _FR3_INERTIA = np.array(
 )
 _FR3_LINKS = np.hstack([_FR3_MASS_COM, _FR3_INERTIA])
 
+# Columns k, o, upper, lower, cap: joint i turns at most min(cap, sqrt(k (upper - q)) - o) rad/s towards its upper limit, and
+# min(cap, sqrt(k (q + lower)) - o) towards its lower one. libfranka's rate_limiting.h.
+VELOCITY = {
+    "franka-fr3": np.array(
+        [
+            [12.0, 0.30, 2.75010, 2.750100, 2.62],
+            [5.17, 0.20, 1.79180, 1.791800, 2.62],
+            [7.00, 0.20, 2.90650, 2.906500, 2.62],
+            [8.00, 0.30, -0.1458, 3.048100, 2.62],
+            [34.0, 0.35, 2.81010, 2.810100, 5.26],
+            [11.0, 0.35, 4.52050, -0.54092, 4.18],
+            [34.0, 0.35, 3.01960, 3.019600, 5.26],
+        ]
+    )
+}
+# What a motion may ask for at most, rad/s2 and rad/s3; libfranka's rate_limiting.h, and its older copies for the FER.
+ACCELERATION = {"franka-fr3": np.full(7, 10.0), "franka-fer": np.array([15.0, 7.5, 10.0, 12.5, 15.0, 20.0, 20.0])}
+JERK = {"franka-fr3": np.full(7, 5000.0), "franka-fer": np.array([7500.0, 3750, 5000, 6250, 7500, 10000, 10000])}
+TORQUE_RATE = 1000.0  # N m/s, both arms
+# Translation m/s, m/s2, m/s3; rotation rad/s, rad/s2, rad/s3.
+CARTESIAN = {
+    "franka-fr3": np.array([[3.0, 9.0, 4500.0], [2.5, 17.0, 8500.0]]),
+    "franka-fer": np.array([[1.7, 13.0, 6500.0], [2.5, 25.0, 12500.0]]),
+}
+
 
 def _arm(name: str, inertia_set: str, links: F64, q_min: list[float], q_max: list[float], dq_max: list[float]) -> RobotSpec:
     """What the two arms share, with what they do not."""
