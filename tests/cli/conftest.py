@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from served import Served
 
 from user_gym.robots.probes import gpu, human, video
 
@@ -23,3 +25,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(gpu, "_LIBRARY", "libno-such-driver.so")
     (tmp_path / "inventory.toml").write_text("")
     return tmp_path
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Served]]:
+    """Start a twin with these arguments; it is ready when this returns, and ends with the test."""
+    twins: list[Served] = []
+
+    def run(*arguments: str) -> Served:
+        twins.append(Served(*arguments))
+        return twins[-1]
+
+    yield run
+    for twin in twins:
+        twin.close()

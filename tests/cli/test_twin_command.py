@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import signal
-import subprocess
-import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from served import Served, fresh_address
 
 from user_gym.cli.main import main
-
-_numbers = itertools.count(1)
-
-
-def fresh_address() -> str:
-    """A loopback address that no other test of any process uses."""
-    number = (os.getpid() * 10 + next(_numbers)) % (250 * 250 * 20)
-    return f"127.{20 + number // 62500}.{number // 250 % 250 + 1}.{number % 250 + 1}"
-
-
-class Started:
-    """A `user-gym twin` that said it is ready."""
-
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "user_gym.cli", "twin", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.ready = self.process.stdout.readline()
-        lines = [""]
-        while not lines[-1].startswith("twin = "):
-            lines.append(self.process.stdout.readline())
-            assert lines[-1], self.process.communicate(timeout=10)
-        self.entry = "".join(lines)
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(30)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate(timeout=10)
-
-
-@pytest.fixture
-def start() -> Iterator[Any]:
-    twins: list[Started] = []
-
-    def run(*arguments: str) -> Started:
-        twins.append(Started(*arguments))
-        return twins[-1]
-
-    yield run
-    for twin in twins:
-        twin.close()
 
 
 def arx(home: Path, name: str = "x5") -> list[str]:
@@ -77,16 +29,42 @@ def arx(home: Path, name: str = "x5") -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_twin_ends_cleanly_and_leaves_nothing_behind(start: Any, home: Path, number: int) -> None:
+def test_a_twin_ends_cleanly_and_leaves_nothing_behind(start: Callable[..., Served], home: Path, number: int) -> None:
     twin = start(*arx(home))
     assert twin.ready == "ready: a twin of arx-x5, PegInsert, gated; Ctrl-C ends it. In the inventory:\n"
     assert twin.end(number) == 0
     assert not [p for p in home.iterdir() if p.suffix in (".can", ".side")]
+    assert twin.process.stderr is not None
     assert twin.process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("model", ["franka-fr3", "franka-fer"])
+def test_a_franka_twin_is_found_healthy_and_ends_cleanly(
+    start: Callable[..., Served], home: Path, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    twin = start(model, "--address", fresh_address(), "--mode", "gated")
+    (home / "inventory.toml").write_text(twin.entry)
+    assert main(["devices", "--json"]) == 0
+    (device,) = json.loads(capsys.readouterr().out)["devices"]
+    protocol = 10 if model == "franka-fr3" else 5
+    assert (device["state"], device["reason"]) == ("free", f"twin, PegInsert, gated; robot protocol {protocol}")
+    assert twin.end(signal.SIGINT) == 0
+    assert twin.process.stderr is not None
+    assert twin.process.stderr.read() == ""
+
+
+def test_a_port_in_use_is_one_clear_error(start: Callable[..., Served], capsys: pytest.CaptureFixture[str]) -> None:
+    address = fresh_address()
+    start("franka-fr3", "--address", address)
+    assert main(["twin", "franka-fr3", "--address", address]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert address in said
+
+
 def test_what_it_prints_is_an_inventory_entry_that_is_found_healthy(
-    start: Any, home: Path, capsys: pytest.CaptureFixture[str]
+    start: Callable[..., Served], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     twin = start(*arx(home))
     assert tomllib.loads(twin.entry)["robot"][0]["id"] == "x5"
@@ -96,7 +74,9 @@ def test_what_it_prints_is_an_inventory_entry_that_is_found_healthy(
     assert (device["state"], device["reason"]) == ("free", "twin, PegInsert, gated; 4 motors answer")
 
 
-def test_a_bus_or_side_door_in_use_is_one_clear_error(start: Any, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bus_or_side_door_in_use_is_one_clear_error(
+    start: Callable[..., Served], home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     start(*arx(home))
     for same, other in (("--bus", "--side"), ("--side", "--bus")):
         arguments = arx(home)
@@ -115,6 +95,7 @@ def test_a_bus_or_side_door_in_use_is_one_clear_error(start: Any, home: Path, ca
         (["arx-x6"], "unknown robot 'arx-x6'"),
         (["arx-x5", "--address", "127.0.0.1"], "bad --address '127.0.0.1'; allowed: none for arx-x5; an ARX has a --bus"),
         (["franka-fr3", "--bus", "virtual:x"], "bad --bus 'virtual:x'; allowed: none for franka-fr3"),
+        (["franka-fr3", "--address", "192.0.2.1"], "192.0.2.1"),  # not this machine's
         (["arx-x5", "--bus", "can0"], "bad CAN bus 'can0'"),
         (["arx-x5", "--bus", "virtual:x", "--side", "nowhere"], "bad side address 'nowhere'"),
         (["arx-x5", "--task", "Peg"], "unknown task 'Peg'"),
