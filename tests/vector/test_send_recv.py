@@ -211,6 +211,18 @@ def test_a_reset_drops_what_was_under_way() -> None:
     env.close()
 
 
+def test_a_reset_does_not_wait_for_the_beginning_that_it_replaces() -> None:
+    gate = Gate(1)
+    arms = [ToyArm(gate), ToyArm(on_reset=lambda call: gate.open() if call == 2 else None)]
+    env = vector(*arms, max_episode_steps=1)
+    env.reset(seed=0)
+    env.send(STILL[:1], [0])
+    gate.wait()
+    env.reset(seed=1)  # reaches the other arm while the step of the first is still under way
+    assert [arm.resets for arm in arms] == [2, 2]
+    env.close()
+
+
 def test_a_close_ends_the_wait_for_an_arm_that_is_down() -> None:
     env = vector(ToyArm(Raises(REFLEX, 1), Raises(REFLEX, since=2)), ToyArm(), retry=3600.0)
     env.reset(seed=0)

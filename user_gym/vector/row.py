@@ -148,7 +148,6 @@ class Row:
         if not (self.over and same_step):
             return ended
         begun = self._restart(until_back)
-        self.over = False  # the end was told together with the beginning
         return ended._replace(obs=begun.obs, info={"final_obs": ended.obs, "final_info": ended.info, **begun.info})
 
     def _down(self, fault: Exception) -> Outcome:
