@@ -10,7 +10,7 @@ from importlib import metadata
 
 import can as python_can
 import pytest
-from can_host import CLEAR, EC_IDLE, EVERYONE, PATIENCE, arm
+from can_host import CLEAR, DISABLE, DM_IDLE, EC_IDLE, EVERYONE, PATIENCE, arm
 
 from user_gym.errors import LinkLost
 from user_gym.robots import specs
@@ -47,6 +47,20 @@ def test_members_hear_each_other_and_the_motors(kind) -> None:
         assert [(m.arbitration_id, bytes(m.data)[:1]) for m in heard] == [(6, b"\xff"), (0, b"\x06")]
         listener.shutdown()
         assert host.ask(6, CLEAR)[0] == 0  # one member's leaving is nothing to the others
+
+
+def test_the_last_frames_of_a_member_that_leaves_at_once_are_heard() -> None:
+    with arm() as host:
+        host.enable(6)
+        other = buses.connect(host.twin.bus)
+        other.send(python_can.Message(arbitration_id=6, data=DM_IDLE, is_extended_id=False))
+        host.advance(0)  # the answer lies unread
+        with host.twin._lock:
+            for data in (DM_IDLE, DISABLE):
+                other.send(python_can.Message(arbitration_id=6, data=data, is_extended_id=False))
+            other.shutdown()
+        host.advance(0)
+        assert not host.twin.moving
 
 
 def test_two_hosts_drive_two_motors_at_once() -> None:
@@ -209,7 +223,7 @@ def test_damiao_motor_drives_the_arm_unmodified(kind) -> None:
         assert until(there), {m: d.get_states() for m, d in drives.items()}
         controller.shutdown()
         host.side.ask("mode", mode="gated")  # hears all that was sent before it
-        assert not host.twin._motors[0].active
+        assert not host.twin.moving
 
 
 def test_arx5_interface_cannot_be_attached_without_socketcan() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from user_gym.errors import BadOption, UnknownName
 from user_gym.robots.wire.can_frame import Frame
-from user_gym.sim import can_motor
-from user_gym.sim.can_motor import DamiaoMotor, Motor, Shaft
+from user_gym.sim.can_damiao import DamiaoMotor
+from user_gym.sim.can_motor import Motor, Shaft
 
 # name            arguments                what happens
 # mute            motor                    it hears and obeys, and does not answer
@@ -19,7 +19,7 @@ from user_gym.sim.can_motor import DamiaoMotor, Motor, Shaft
 # bus-off         -                        an error frame, then silence both ways
 # unplug          -                        the adapter is gone: members of a served bus are sent away, and stay away
 # over-temperature | over-current | over-voltage | under-voltage     motor     it stops and reports it until healed, a DaMiao
-#                                          motor until it is then cleared; each make has more, see `can_motor.codes`
+#                                          motor until it is then cleared; each make has more, see its `codes`
 UNEXPECTED = 0x123
 _SHORT = 4  # bytes
 _NAMES = ("mute", "deaf", "bad-dlc", "unknown-id", "offset", "register", "bus-off", "unplug")
@@ -63,7 +63,7 @@ class Faults:
         if motor not in self._motors:
             raise UnknownName("motor", motor, map(str, self._motors))
         found = self._motors[motor]
-        codes = can_motor.codes(found.kind)
+        codes = found.codes
         if name in codes:
             found.break_down(codes[name])
         elif name == "mute":

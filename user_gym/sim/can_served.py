@@ -7,117 +7,15 @@ import logging
 import os
 import select
 import socket
-import struct
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from user_gym.errors import BadOption
-from user_gym.robots.wire import can_frame
 from user_gym.robots.wire.buses import BusName
 from user_gym.robots.wire.can_frame import Frame
 from user_gym.sim.can_bus import MOST_AT_ONCE, CanBus
+from user_gym.sim.can_member import LineMember, Member, PacketMember
 
-QUIET = 0.05  # s: a new socketcand client hears nothing before, unless it speaks
-_MAX_LINE = 4096  # bytes of one socketcand command
-_BUFFER = 1 << 20  # bytes, asked of the kernel for each member
 _log = logging.getLogger(__name__)
-
-
-class _Client(ABC):
-    """One member of a served bus."""
-
-    def __init__(self, link: socket.socket) -> None:
-        self.link = link
-        link.setblocking(False)
-        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-
-    @abstractmethod
-    def frames(self, reject: Callable[[object], None]) -> Iterator[Frame]:
-        """What has come, without waiting. Raises OSError where the member has left."""
-
-    @abstractmethod
-    def encode(self, frame: Frame) -> bytes:
-        """Bytes for `link`; none where this member is not to hear it."""
-
-
-class _PacketClient(_Client):
-    """A packet is a frame."""
-
-    def frames(self, reject: Callable[[object], None]) -> Iterator[Frame]:
-        receive = self.link.recv
-        while True:
-            try:
-                packet = receive(can_frame.SIZE + 1)
-            except BlockingIOError:
-                return
-            if not packet:
-                raise ConnectionResetError(errno.ECONNRESET, "the member left")
-            try:
-                yield can_frame.unpack(packet)
-            except BadOption as error:
-                reject(error)
-
-    def encode(self, frame: Frame) -> bytes:
-        return can_frame.pack(frame)
-
-
-class _LineClient(_Client):
-    """Speaks the socketcand protocol: text in angle brackets. Only raw mode is offered."""
-
-    def __init__(self, link: socket.socket, channel: str) -> None:
-        super().__init__(link)
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._channel, self._text = channel, b""
-        # python-can takes "< ok >" only alone: frames that TCP joins to it would break its handshake.
-        self._raw, self._hears_from = False, 0.0
-        link.send(b"< hi >")
-
-    def frames(self, reject: Callable[[object], None]) -> Iterator[Frame]:
-        while True:
-            try:
-                part = self.link.recv(_MAX_LINE)
-            except BlockingIOError:
-                return
-            if not part:
-                raise ConnectionResetError(errno.ECONNRESET, "the member left")
-            *lines, self._text = (self._text + part).split(b">")
-            if len(self._text) > _MAX_LINE:
-                raise ConnectionAbortedError(errno.ECONNABORTED, "a line without end")
-            for line in lines:
-                yield from self._line(line, reject)
-
-    def _line(self, line: bytes, reject: Callable[[object], None]) -> Iterator[Frame]:
-        match line.replace(b"<", b"").split():
-            case [b"open", channel]:
-                self.link.send(b"< ok >" if channel == self._channel.encode() else b"< error no such bus >")
-            case [b"rawmode"]:
-                self._raw, self._hears_from = True, time.monotonic() + QUIET
-                self.link.send(b"< ok >")
-            case [b"echo"]:
-                self.link.send(b"< echo >")
-            case [b"send", word, size, *data]:
-                try:
-                    frame = Frame(int(word, 16), bytes(int(b, 16) for b in data), can_frame.EXTENDED if len(word) == 8 else 0)
-                    if len(data) != int(size, 16) or len(data) > can_frame.MAX_DATA or len(word) not in (3, 8):
-                        raise ValueError("length")
-                    can_frame.pack(frame)
-                except (ValueError, OverflowError, struct.error) as error:
-                    reject(f"{line!r}: {error}")
-                    return
-                self._hears_from = 0.0
-                yield frame
-            case _:
-                reject(line)
-
-    def encode(self, frame: Frame) -> bytes:
-        if not self._raw or time.monotonic() < self._hears_from:
-            return b""
-        stamp = time.time()
-        if frame.flags & can_frame.ERROR:
-            return f"< error {frame.id | frame.flags:03X} {stamp:.6f} >".encode()
-        word = f"{frame.id:08X}" if frame.flags & can_frame.EXTENDED else f"{frame.id:03X}"
-        return f"< frame {word} {stamp:.6f} {frame.data.hex()} >".encode()
 
 
 class ServedBus(CanBus):
@@ -130,7 +28,7 @@ class ServedBus(CanBus):
     def __init__(self, name: BusName) -> None:
         self._name = name
         self._listener: socket.socket | None = None
-        self._members: dict[int, _Client] = {}
+        self._members: dict[int, Member] = {}
 
     def open(self) -> None:
         """Raises as `CanBus.open`."""
@@ -175,8 +73,8 @@ class ServedBus(CanBus):
         """To all members."""
         self._spread(frame, None)
 
-    def _spread(self, frame: Frame, source: _Client | None) -> None:
-        for member in tuple(self._members.values()):
+    def _spread(self, frame: Frame, source: Member | None) -> None:
+        for member in self._members.values():
             if member is source:
                 continue
             try:
@@ -185,9 +83,8 @@ class ServedBus(CanBus):
                     member.link.send(data)
             except BlockingIOError:
                 self.dropped += 1
-            except OSError as error:
-                _log.debug("a member left %s: %s", self._name, error)
-                self._remove(member)
+            except OSError as error:  # `frames` removes it, once all that it has sent is read
+                _log.debug("a member is leaving %s: %s", self._name, error)
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -197,7 +94,7 @@ class ServedBus(CanBus):
             _log.debug("a member left %s before it was in: %s", self._name, error)
             return
         try:
-            member = _PacketClient(link) if self._name.kind == "seqpacket" else _LineClient(link, self._name.channel)
+            member = PacketMember(link) if self._name.kind == "seqpacket" else LineMember(link, self._name.channel)
         except OSError as error:
             _log.debug("a member left %s before it was greeted: %s", self._name, error)
             link.close()
@@ -205,7 +102,7 @@ class ServedBus(CanBus):
         self._members[link.fileno()] = member
         self._ready.register(link, select.EPOLLIN)
 
-    def _remove(self, member: _Client) -> None:
+    def _remove(self, member: Member) -> None:
         number = member.link.fileno()
         if self._members.pop(number, None) is not None:
             self._ready.unregister(number)

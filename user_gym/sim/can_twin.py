@@ -13,7 +13,6 @@ time pass before it reads.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from types import TracebackType
@@ -22,12 +21,16 @@ from typing import Any
 from user_gym.core import F64, Frame, RobotSpec, Scene, Task
 from user_gym.errors import BadOption, Closed, RobotFault
 from user_gym.robots import motors
+from user_gym.robots.motors import Protocol
 from user_gym.robots.wire import buses, can_frame, damiao
-from user_gym.sim import can_motor, can_side
+from user_gym.sim import can_side
 from user_gym.sim.can_arm import CanArm
 from user_gym.sim.can_bus import CanBus
-from user_gym.sim.can_faults import Faults
+from user_gym.sim.can_damiao import DamiaoMotor
+from user_gym.sim.can_drives import Drives
+from user_gym.sim.can_encos import EncosMotor
 from user_gym.sim.can_joined import JoinedBus
+from user_gym.sim.can_motor import Motor
 from user_gym.sim.can_served import ServedBus
 from user_gym.sim.can_wire import Wire
 from user_gym.sim.side_door import SideDoor
@@ -36,7 +39,6 @@ from user_gym.sim.stage import Stage
 MODES = ("gated", "lockstep", "paced")
 DT = 0.001  # s
 TIMEOUT = 0.1  # s, of the DaMiao motors; what a real arm has is not public
-_THERMAL = 0.05  # s between two looks at the temperatures
 _LATE = 0.05  # s that a paced twin makes up for; what is more is lost and counted
 _BATCH = 1000  # ticks of an `advance` between two looks at its patience
 _log = logging.getLogger(__name__)
@@ -80,22 +82,22 @@ class CanTwin:
         self.spec, self.task = spec, task
         table = motors.arm(spec.name)
         self._arm = CanArm(spec, task, table, dt, posture, friction)
-        self._motors = [can_motor.build(m, m.id + 0x10 if feedback_id is None else feedback_id, timeout) for m in table.motors]
-        self._by_id = {m.id: i for i, m in enumerate(self._motors)}
-        self._everyone = tuple(range(len(self._motors)))
-        self._faults = Faults({m.id: m for m in self._motors})
-        self._wire = Wire() if wire_time else None
         name = buses.parse(bus)
         self._bus: CanBus = ServedBus(name) if name.kind in ("seqpacket", "socketcand") else JoinedBus(name)
+        built: list[Motor] = [
+            EncosMotor(m)
+            if m.kind.protocol is Protocol.ENCOS
+            else DamiaoMotor(m, m.id + 0x10 if feedback_id is None else feedback_id, timeout)
+            for m in table.motors
+        ]
+        self._drives = Drives(self._arm, built, Wire() if wire_time else None, self._bus.send)
         self._lock = threading.RLock()
         self._stage = Stage(self._arm.plant, task, self._arm.data, self._lock)
         self._wanted_side = side
         self._door = None if side is None else SideDoor(side, can_side.operations(self))
         self._dt = dt
-        self._thermal = round(_THERMAL / dt)
         self._cycle = round(1 / (spec.control_rate * dt))
         self._ordered: set[int] = set()
-        self._tick = 0
         self.lost = 0  # ticks that a paced twin was too late for
         if mode not in MODES:
             raise BadOption("mode", mode, " | ".join(MODES))
@@ -126,16 +128,13 @@ class CanTwin:
     @property
     def moving(self) -> bool:
         """Whether any motor was told to hold, move or push."""
-        return any(motor.active for motor in self._motors)
+        return self._drives.moving
 
     @property
     def time(self) -> float:
         """s of the twin's clock, which begins at 0 and stands still while the twin is closed."""
         with self._lock:
-            return self._now()
-
-    def _now(self) -> float:
-        return self._tick * self._dt
+            return self._drives.now
 
     def open(self) -> None:
         """Serve or join the bus, open the side door. A second call does nothing. Raises BadOption, LinkLost, MissingExtra."""
@@ -187,11 +186,12 @@ class CanTwin:
             if self._mode != "gated":
                 raise BadOption("mode", self._mode, "'gated' for advance", "ask for mode gated first")
             self._hear()
-            end, give_up = self._tick + ticks, time.monotonic() + patience
-            begin = self._tick
-            while self._tick < end and time.monotonic() < give_up:
-                self._pass(min(end - self._tick, _BATCH))
-            return self._tick - begin
+            left, give_up = ticks, time.monotonic() + patience
+            while left > 0 and time.monotonic() < give_up:
+                batch = min(left, _BATCH)
+                self._drives.step(batch)
+                left -= batch
+            return ticks - left
 
     def switch(self, mode: str) -> None:
         """Let time pass in another way. Raises BadOption."""
@@ -207,7 +207,7 @@ class CanTwin:
     def observe(self) -> Scene:
         """Truth about the objects."""
         with self._lock:
-            return self._stage.observe(self._now())
+            return self._stage.observe(self._drives.now)
 
     def arrange(self, objects: F64, seed: int) -> None:
         """Put the objects at poses (k, 7) and draw the joints' friction. The arm stays where it is. Raises BadOption."""
@@ -220,7 +220,7 @@ class CanTwin:
         """What a camera sees now. Raises UnknownName, BadOption, MissingSystem."""
         with self._lock:
             self._hear()
-            now = self._now()
+            now = self._drives.now
         return Frame(self._stage.picture(camera, height, width), now)
 
     def lift(self) -> None:
@@ -232,16 +232,14 @@ class CanTwin:
         """Begin a fault of `can_faults`. Raises UnknownName, BadOption."""
         with self._lock:
             self._hear()
-            motor = self._faults.inject(name, **arguments)
-            if motor is not None:
-                self._arm.follow(self._by_id[motor.id], motor.law)
+            self._drives.inject(name, **arguments)
             if name == "bus-off":
                 self._bus.send(can_frame.Frame(can_frame.BUS_OFF, bytes(8), can_frame.ERROR))
 
     def heal(self) -> None:
         """End all faults."""
         with self._lock:
-            self._faults.heal()
+            self._drives.faults.heal()
 
     def _run(self) -> None:
         while not self._ending:
@@ -269,82 +267,27 @@ class CanTwin:
             due -= late
         if due > 0:
             self._paced += due
-            self._pass(due)
+            self._drives.step(due)
 
     def _hear(self) -> None:
         """Take all frames that have come."""
         if self._thread is None:
             raise Closed(f"the twin of {self.spec.name} is closed; open() it")
-        if self._faults.unplugged:
+        faults, lockstep = self._drives.faults, self._mode == "lockstep"
+        if faults.unplugged:
             self._bus.unplug()
         for frame in self._bus.frames():
-            if frame.flags or self._faults.bus_off or self._faults.unplugged:
+            if frame.flags or faults.bus_off or faults.unplugged:
                 continue  # motors know standard data frames only
-            order = self._by_id.get(frame.id) if self._mode == "lockstep" and damiao.special(frame.data) is None else None
-            if order in self._ordered:
+            order = lockstep and frame.id in self._drives.ids and damiao.special(frame.data) is None
+            if order and frame.id in self._ordered:
                 self._next_round()
-            if self._wire is None:
-                self._deliver(frame, self._now())
-            else:
-                self._wire.put(0, frame, self._now())
-            if order is not None:
-                self._ordered.add(order)
-                if len(self._ordered) == len(self._motors):
+            self._drives.hear(frame)
+            if order:
+                self._ordered.add(frame.id)
+                if len(self._ordered) == len(self._drives.ids):
                     self._next_round()
 
     def _next_round(self) -> None:
         self._ordered.clear()
-        self._pass(self._cycle)
-
-    def _deliver(self, frame: can_frame.Frame, now: float) -> None:
-        """A frame reaches the motors, and they answer."""
-        one = self._by_id.get(frame.id)
-        if one is None and frame.id != damiao.REGISTERS:
-            return
-        for i in self._everyone if one is None else (one,):
-            motor = self._motors[i]
-            if motor.id in self._faults.deaf:
-                continue
-            law = motor.law
-            answers = motor.hear(frame, self._faults.sense(motor.id, self._arm.shaft(i)), now)
-            if motor.law is not law:
-                self._arm.follow(i, motor.law)
-            if self._arm.supported and motor.active and i < self.spec.dof:
-                self._arm.release()
-            for answer in answers:
-                self._answer(motor.id, answer, now)
-
-    def _answer(self, motor: int, answer: can_frame.Frame, now: float) -> None:
-        spoiled = self._faults.spoil(motor, answer)
-        if spoiled is None:
-            return
-        if self._wire is None:
-            self._bus.send(spoiled)
-        else:
-            self._wire.put(motor, spoiled, now)
-
-    def _pass(self, ticks: int) -> None:
-        """Let time pass, from one event to the next."""
-        end = self._tick + ticks
-        while self._tick < end:
-            due = min(motor.deadline() for motor in self._motors)
-            if self._wire is not None:
-                due = min(due, self._wire.due())
-            stop = min(end, self._tick - self._tick % self._thermal + self._thermal)
-            if due < stop * self._dt:
-                stop = min(stop, max(self._tick + 1, math.ceil(due / self._dt - 1e-6)))
-            ticks = stop - self._tick
-            self._tick = stop
-            self._arm.step(ticks)
-            if stop % self._thermal == 0:
-                for i, motor in enumerate(self._motors):
-                    motor.heat(self._arm.shaft(i).torque, self._thermal * self._dt)
-            for i, motor in enumerate(self._motors):
-                if motor.check(self._now()):
-                    self._arm.follow(i, motor.law)
-            if self._wire is not None:
-                for when, sender, frame in self._wire.arrived(self._now()):
-                    if sender:
-                        self._bus.send(frame)
-                    else:
-                        self._deliver(frame, when)
+        self._drives.step(self._cycle)
