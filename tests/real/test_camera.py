@@ -30,6 +30,7 @@ class Played:
         refusal = self.refusals.pop(0) if self.refusals else None
         if refusal is not None:
             raise refusal
+        assert self.closed >= self.opened, "opened twice without being closed between"
         with self.log:
             self.opened += 1
             self.log.notify_all()

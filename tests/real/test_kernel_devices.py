@@ -167,12 +167,12 @@ class TestVivid(CameraSuite):
         before = self.eye_of_test.read().time
         until(lambda: self.eye_of_test.read().time > before)
 
-    def test_a_frame_was_taken_before_it_arrived_by_the_drivers_own_stamp(self, eye):
+    def test_the_drivers_stamp_of_a_frame_is_on_our_clock(self, eye):
         source = eye._reader._source
         source.open()
         picture = source.read()
         now = time.monotonic()
         stamp = source._capture.get(source._cv2.CAP_PROP_POS_MSEC) / 1000.0
         source.close()
-        assert picture.captured == stamp
-        assert 0 < now - picture.captured < 2.0
+        assert abs(now - stamp) < 1.0  # on our clock; vivid's is of the ideal frame, which may lie a little ahead
+        assert picture.captured == pytest.approx(min(stamp, now), abs=0.5)
