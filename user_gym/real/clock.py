@@ -13,6 +13,8 @@ class WallClock:
     After an overrun the series begins anew at the late moment: periods are never squeezed together to catch up.
     """
 
+    frozen = False
+
     def __init__(self) -> None:
         self._next = 0.0  # s, monotonic: the end of the period that runs
         self._overruns = 0

@@ -17,6 +17,11 @@ from user_gym.core import F64, Command, Compliance, RobotSpec, RobotState
 class Clock(Protocol):
     """The robot's own time: the wall's for hardware, a twin's gate for a twin."""
 
+    @property
+    def frozen(self) -> bool:
+        """Whether time stands still between ticks; a driver with a control loop of its own then turns it inside them."""
+        ...
+
     def connect(self) -> None:
         """Open what is needed. Raises LinkLost."""
         ...

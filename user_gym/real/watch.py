@@ -104,6 +104,11 @@ class Watched:
     def __init__(self, clock: Clock, watch: Watch) -> None:
         self._clock, self._watch = clock, watch
 
+    @property
+    def frozen(self) -> bool:
+        """As of the clock."""
+        return self._clock.frozen
+
     def connect(self) -> None:
         """As of the clock."""
         self._clock.connect()

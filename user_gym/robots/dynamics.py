@@ -1,4 +1,4 @@
-"""The torques that carry an arm's own weight and what it holds. Pure; from a RobotSpec, for arms that do not do this themselves."""
+"""The torques that carry an arm's own weight and what it holds, for arms that do not do this themselves. Pure."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ class Payload(NamedTuple):
     x: float = 0.0  # m, centre of mass in the TCP frame
     y: float = 0.0
     z: float = 0.0
+
+
+NOTHING = Payload()
 
 
 class _Loads(NamedTuple):
@@ -47,7 +50,7 @@ def _loads(spec: RobotSpec, carried: Payload) -> _Loads:
     return _Loads(np.append(spec.link_mass[1:], mass), np.vstack([spec.link_com[1:], centre]))
 
 
-def gravity(spec: RobotSpec, q: F64, carried: Payload = Payload(), links: Links | None = None) -> F64:
+def gravity(spec: RobotSpec, q: F64, carried: Payload = NOTHING, links: Links | None = None) -> F64:
     """Torques (dof,) N m that hold the arm still at q (dof,) rad against its weight.
 
     Args:

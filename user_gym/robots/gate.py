@@ -40,6 +40,7 @@ class GateClock:
     """
 
     overruns = 0  # a gated twin waits
+    frozen = True  # its time stands still between ticks
 
     def __init__(self, address: str, patience: float = 30.0) -> None:
         self._side, self._patience = Side(address, patience), patience
