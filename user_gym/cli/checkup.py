@@ -78,12 +78,12 @@ def _verdict(there: bool, needed: bool) -> Verdict:
 
 
 def _devices(known: Inventory) -> Iterator[Finding]:
-    from user_gym.robots import discovery, lease
+    from user_gym.robots import discovery
 
     listed = {device.id for device in known.devices}
     for device, owner in discovery.look(known):
         if device.id in listed:
-            words = f"leased {lease.describe(owner)}" if owner is not None and device.healthy else device.reason
+            words = f"leased by pid {owner.pid}: {owner.command}" if owner is not None and device.healthy else device.reason
             yield Finding(device.kind, device.id, Verdict.THERE if device.healthy else Verdict.BAD, words)
 
 
