@@ -11,6 +11,7 @@ import pytest
 from gymnasium.utils.env_match import check_environments_match
 
 import user_gym  # noqa: F401
+from user_gym.core import Command
 from user_gym.errors import BadOption, Busy, LinkLost, NoRobot, NotApproved, Reflex, UnknownName
 from user_gym.testing.env_suite import EnvSuite
 
@@ -45,6 +46,7 @@ class TestToy(EnvSuite):
     kwargs = {"address": "toy", **TOY}  # noqa: RUF012
     deterministic = False
     draws = False
+    alone = True
 
 
 class TestToyUnderJointControl(TestToy):
@@ -108,6 +110,8 @@ def test_the_error_names_every_candidate_and_why_not(home) -> None:
 def test_the_model_is_that_of_the_first_robot_that_can_do_the_task(home) -> None:
     inventory(
         home,
+        'id = "bad"\nmodel = "franka-fr3"\naddress = "127.200.0.9:80"',
+        'id = "other"\nmodel = "franka-fr3"\naddress = "127.200.0.8"\ntasks = ["Sweep"]',
         'id = "x"\nmodel = "arx-x5"\naddress = "socketcan:nocan"',
         'id = "f"\nmodel = "franka-fer"\naddress = "127.200.0.2"',
     )
@@ -128,6 +132,30 @@ def test_one_arm_is_driven_by_one_environment_until_it_is_closed() -> None:
     one.close()
     two.reset(seed=0)
     two.close()
+
+
+def test_the_arm_stays_leased_while_its_worker_lives() -> None:
+    """A program that dies without a word leaves a worker that still brings the arm to rest."""
+    env = gymnasium.make(REAL, address="toy-kept", **TOY)
+    env.reset(seed=0)
+    env.unwrapped.robot._berth._hold.release()  # as the kernel does for a dead program
+    other = gymnasium.make(REAL, address="toy-kept", **TOY)
+    with pytest.raises(Busy):
+        other.reset(seed=0)
+    env.close()
+    other.reset(seed=0)
+    other.close()
+
+
+def test_a_clip_in_the_drivers_process_is_told(monkeypatch) -> None:
+    env = gymnasium.make(REAL, address="toy-clipped", **TOY)
+    env.reset(seed=0)
+    assert still(env)[4]["safety_clipped"] is False
+    core = env.unwrapped
+    exchange = core.robot.exchange
+    monkeypatch.setattr(core.robot, "exchange", lambda order: exchange(Command(0.0, order.tcp + [0.1, 0, 0, 0, 0, 0])))
+    assert still(env)[4]["safety_clipped"] is True
+    env.close()
 
 
 def test_a_policy_needs_an_operator_the_first_time(monkeypatch) -> None:

@@ -272,6 +272,17 @@ def test_a_driver_that_dies_within_an_exchange_is_no_hang(make) -> None:
         robot.exchange(stay(state))
 
 
+def test_a_reply_that_comes_too_late_is_not_taken_for_the_next_one(make) -> None:
+    robot = make(clock=WallClock(), slow=0.4)
+    robot.connect()
+    state = robot.reset(START)
+    robot.send(stay(state))
+    with pytest.raises(LinkLost):
+        robot.receive(timeout=0.05)
+    after = robot.exchange(stay(state))
+    assert float(after.time) == pytest.approx(2 * PERIOD)
+
+
 def test_a_driver_that_hangs_is_given_up_after_its_patience(make, caplog) -> None:
     robot = make(broken="hang", patience=Patience(exchange=0.2))
     robot.connect()

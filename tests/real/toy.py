@@ -46,10 +46,21 @@ class ToyDriver:
     """Notes what it was told in `diary`, a file, so that a test sees it after the process died."""
 
     def __init__(
-        self, spec, control, address, clock, diary=None, brakes=True, broken="", wrench=0.0, answers=1 << 30, hurried=False
+        self,
+        spec,
+        control,
+        address,
+        clock,
+        diary=None,
+        brakes=True,
+        broken="",
+        wrench=0.0,
+        answers=1 << 30,
+        hurried=False,
+        slow=0.0,
     ):
         self.spec, self.control, self.clock = spec, control, VirtualClock() if hurried else clock
-        self.brakes, self.broken, self.wrench = brakes, broken, wrench
+        self.brakes, self.broken, self.wrench, self.slow = brakes, broken, wrench, slow
         self._diary, self._answers = diary, answers
         self._q, self._time, self._following = spec.home.copy(), 0.0, False
         self._gripper = 0.0
@@ -100,8 +111,7 @@ class ToyDriver:
             raise KeyError("a vendor's surprise")
         if self.broken == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.broken == "hang":
-            time.sleep(60)
+        time.sleep(60 if self.broken == "hang" else self.slow)
         self._q = reach.solve(self.spec, command.tcp) if command.joints is None else command.joints.copy()
         hand = self.spec.gripper
         most = hand.speed * period / hand.width

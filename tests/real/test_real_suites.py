@@ -1,0 +1,130 @@
+"""The shipped suites on the real ids: vendor clients and our CAN driver in their worker, protocol twins at the other end."""
+
+import itertools
+import os
+from importlib.util import find_spec
+
+import gymnasium
+import pytest
+
+import user_gym  # noqa: F401
+from user_gym.robots import registry, specs
+from user_gym.robots.side import Side
+from user_gym.tasks.peg_insert import PegInsert
+from user_gym.testing.bench import Bench
+from user_gym.testing.env_suite import EnvSuite
+from user_gym.testing.robot_suite import RobotSuite
+
+_counter = itertools.count(1)
+
+
+def loopback() -> str:
+    """An address that no other test worker uses."""
+    pid, n = os.getpid(), next(_counter)
+    return f"127.{160 + pid % 64}.{pid // 64 % 250 + 1}.{n % 250 + 1}"
+
+
+def franka(robot: str, task, folder):
+    from user_gym.sim.fci_twin import FciTwin
+
+    twin = FciTwin(specs.spec(robot), task, address=loopback())
+    twin.open()
+    return twin, {"address": twin.address, "twin": twin.side}
+
+
+def arx(robot: str, task, folder):
+    from user_gym.sim.can_twin import CanTwin
+
+    bus = f"seqpacket:{folder}/{next(_counter)}.can"
+    twin = CanTwin(specs.spec(robot), task, bus, side="127.0.0.1:0")
+    twin.open()
+    return twin, {"address": bus, "twin": twin.side}
+
+
+class OnTwins:
+    """Starts a twin for each cell or environment; the arms are those of gym.make."""
+
+    robot = "franka-fr3"
+    start = staticmethod(franka)
+
+    @pytest.fixture(autouse=True)
+    def _machine(self, tmp_path_factory, monkeypatch):
+        folder = tmp_path_factory.mktemp("m")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+        monkeypatch.setenv("USER_GYM_LEASES", str(folder / "leases"))
+        self.folder, self.twins = folder, []
+        yield
+        for twin in self.twins:
+            twin.close()
+
+    def twin(self, task) -> dict:
+        """Options that reach a new twin."""
+        twin, options = self.start(self.robot, task, self.folder)
+        self.twins.append(twin)
+        return options
+
+
+class RealRobots(OnTwins, RobotSuite):
+    def make_cell(self, task: Bench, control: str = "tcp"):
+        spec = specs.spec(self.robot)
+        return registry.load(self.robot, "real")(spec, task, control, **self.twin(task))
+
+    def fault(self, robot) -> None:
+        side = Side(self.twins[-1].side)
+        side.connect()
+        side.ask("fault", **self.reflex)
+        side.close()
+
+
+class RealEnvs(OnTwins, EnvSuite):
+    id = "User/PegInsert-real-v0"
+    deterministic = False
+    alone = True
+
+    def make(self, **more):
+        if not self.twins:
+            self.reach = self.twin(PegInsert(specs.spec(self.robot)))
+        return gymnasium.make(self.id, robot=self.robot, **self.kwargs, **self.reach, **more)
+
+
+fr3 = pytest.mark.skipif(find_spec("franky") is None, reason="no wheel of franky-control here")
+fer = pytest.mark.skipif(find_spec("panda_py") is None, reason="no wheel of panda-python here")
+can = pytest.mark.skipif(find_spec("can") is None, reason="python-can is not installed")
+
+
+@fr3
+class TestFr3Env(RealEnvs):
+    robot = "franka-fr3"
+
+
+@fer
+class TestFerEnv(RealEnvs):
+    robot = "franka-fer"
+
+
+@can
+class TestX5Env(RealEnvs):
+    robot, start = "arx-x5", staticmethod(arx)
+
+
+@can
+class TestL5Env(RealEnvs):
+    robot, start = "arx-l5", staticmethod(arx)
+
+
+@fr3
+@pytest.mark.slow
+class TestFr3(RealRobots):
+    robot, reflex = "franka-fr3", {"name": "reflex"}
+
+
+@fer
+@pytest.mark.slow
+class TestFer(RealRobots):
+    robot, reflex = "franka-fer", {"name": "reflex"}
+
+
+@can
+@pytest.mark.slow
+class TestX5(RealRobots):
+    robot, start, reflex = "arx-x5", staticmethod(arx), {"name": "hot", "motor": 4}
