@@ -158,7 +158,7 @@ class Loop:
         self.gate.settle(self.motions.word, self.motions.ended, self._command is not None, now)
 
     def _follow(self, now: float) -> None:
-        """A motion in the client's time: a tick, if its command is there and the gate is open; else wait for what is missing."""
+        """In the client's time: a tick, if its command is there and the gate is open; else a wait for what is missing."""
         if self._command is None:
             self._receive(SPIN)
         if self._command is not None and self.gate.open:
