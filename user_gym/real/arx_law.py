@@ -22,6 +22,7 @@ JUMP = 0.2  # rad: no stiffness towards a position farther away than this (the v
 _LEASH = 0.19  # rad: how far a joint order is pulled at a time
 _PULL = 4.0  # 1/s: how fast a path's integral grows, as a share of the stiffness
 _MOST_PULL = 2.0  # N m: friction is 0.3
+_STANDS = 0.05  # share of the jaw's speed
 _LAG = 0.08  # rad behind its path at which an arm is waited for
 
 
@@ -36,6 +37,7 @@ class Measured(NamedTuple):
     gravity: F64  # (dof,) N m that carry the arm at q
     tool: Linear
     jaw: float  # rad
+    jaw_speed: float  # rad/s
     jaw_torque: float  # N m
     pushed: F64  # (dof,) N m: gravity - tau, summed over all cycles so far
 
@@ -152,9 +154,9 @@ class Grip:
         """For one cycle of `dt` s."""
         jaw, step = self._jaw, self._step * dt
         move = min(max(self.target - self._reference, -step), step)
-        gripped = abs(now.jaw_torque) > jaw.hold_torque and abs(self._reference + move - now.jaw) > abs(
-            self._reference - now.jaw
-        )
+        # Torque alone is no grip: it takes some to set the jaw in motion.
+        stands = abs(now.jaw_speed) < _STANDS * self._step and abs(now.jaw_torque) > jaw.hold_torque
+        gripped = stands and (self._reference - now.jaw) * move > 0
         if gripped:
             move = 0.0
         self._reference += move

@@ -134,6 +134,7 @@ class Loop:
             gravity=gravity,
             tool=kinematics.linearise(self._spec, q),
             jaw=float(s.position[n]),
+            jaw_speed=float(s.velocity[n]),
             jaw_torque=float(s.torque[n]),
             pushed=(0.0 if before is None else before.pushed) + (gravity - tau),
         )
