@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -170,6 +171,32 @@ def test_waiting_ends_when_the_owner_lets_go() -> None:
         pipe.send("let go")
         with lease.take(LEFT, timeout=20) as hold:
             assert hold.lease.pid == os.getpid()
+
+
+def test_a_probe_refuses_nobody_who_can_wait_a_moment() -> None:
+    probe = lease.attempt(LEFT, passing=True)
+    assert probe is not None
+    later = threading.Timer(0.1, probe.release)
+    later.start()
+    try:
+        with lease.take(LEFT) as hold:
+            assert hold.lease.passing is False
+    finally:
+        later.join()
+
+
+def test_a_probe_that_takes_longer_is_named() -> None:
+    probe = lease.attempt(LEFT, passing=True)
+    assert probe is not None
+    with probe, pytest.raises(Busy, match=f"by a probe of pid {os.getpid()}: .*; try again"):
+        lease.take(LEFT)
+
+
+def test_an_owner_that_is_no_probe_refuses_at_once() -> None:
+    with lease.take(LEFT):
+        began = time.monotonic()
+        assert lease.attempt(LEFT) is None
+        assert time.monotonic() - began < 0.2
 
 
 def test_looking_takes_nothing() -> None:

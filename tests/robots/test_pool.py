@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -115,6 +116,15 @@ def test_an_environment_takes_what_the_grant_has_before_what_is_free(monkeypatch
         device, hold = candidates.take("franka-fr3", "PegInsert")
         assert device.id == "b"
         hold.release()
+
+
+def test_a_probe_keeps_nobody_from_a_grant() -> None:
+    probe = lease.attempt(KNOWN.find("a"), passing=True)
+    assert probe is not None
+    later = threading.Timer(0.1, probe.release)
+    later.start()
+    Pool(KNOWN).request(robots=["a"]).release()
+    later.join()
 
 
 def test_who_comes_first_is_served_first() -> None:

@@ -43,12 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _state(sighting: Sighting) -> str:
-    return "bad" if not sighting.device.healthy else "leased" if sighting.lease else "free"
+    owned = sighting.lease is not None and not sighting.lease.passing
+    return "bad" if not sighting.device.healthy else "leased" if owned else "free"
 
 
 def _words(sighting: Sighting) -> str:
     """What there is to say besides the state."""
-    if sighting.lease is None or not sighting.device.healthy:
+    if _state(sighting) != "leased" or sighting.lease is None:
         return sighting.device.reason
     lease = sighting.lease
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(lease.since))

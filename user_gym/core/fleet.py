@@ -41,6 +41,7 @@ class Lease:
     host: str
     command: str  # the owner's command line
     since: float  # s, wall time
+    passing: bool = False  # held by a probe while it asks: the device is free again in a moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def probe(device: Device, timeout: float = PATIENCE) -> Sighting:
     """As `examine`, but only if nobody has it."""
     if device.kind != "robot" or not device.healthy:
         return Sighting(examine(device, timeout), lease.holder(device) if device.healthy else None)
-    hold = lease.attempt(device, own=False)
+    hold = lease.attempt(device, own=False, passing=True)
     if hold is None:
         return Sighting(device, lease.holder(device))
     with hold:

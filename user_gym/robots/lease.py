@@ -29,7 +29,7 @@ from user_gym.errors import Busy, Closed
 from user_gym.robots import locks
 from user_gym.robots.address import physical
 
-_GRACE = 0.4  # s: a look by `holder` may cover a free lease for microseconds, and a probe holds one while it asks
+_MOMENT = 0.5  # s: a probe holds a device while it asks, mostly for milliseconds; nobody is refused because of that
 _lent: dict[str, Hold] = {}  # physical address -> what this process may use of its own
 _table = threading.Lock()
 _holds: weakref.WeakSet[Hold] = weakref.WeakSet()
@@ -114,32 +114,42 @@ def take(device: Device, timeout: float = 0.0) -> Hold:
         Busy: another owner has it, and still had it after `timeout`; the message names the owner.
         BadOption: no folder for leases can be made.
     """
-    address, deadline = physical(device), time.monotonic() + max(timeout, _GRACE)
+    address, deadline = physical(device), time.monotonic() + timeout
     while (hold := attempt(device, address)) is None:
         if time.monotonic() >= deadline:
-            raise Busy(f"{device.kind} {device.id!r} at {device.address!r} is leased: {describe(holder(device))}")
+            raise Busy(f"{device.kind} {device.id!r} at {device.address!r} is leased: {describe(holder(device, address))}")
         time.sleep(locks.POLL)
     return hold
 
 
-def attempt(device: Device, address: str | None = None, own: bool = True) -> Hold | None:
-    """As `take`, once and without waiting: None where another owner has it. Raises BadOption.
+def attempt(device: Device, address: str | None = None, own: bool = True, passing: bool = False) -> Hold | None:
+    """As `take`, but None where another owner has it; waits for nobody but a probe that asks it this moment. Raises BadOption.
 
     Args:
         device: what to lease.
         address: its physical address, where that is known already.
         own: also take what this process holds already and has lent.
+        passing: for a probe.
     """
-    address = physical(device) if address is None else address
+    address, deadline = physical(device) if address is None else address, time.monotonic() + _MOMENT
     with _table:
         lender = _lent.pop(address, None) if own else None
     if lender is not None:
         return Hold(lender.lease, lender.duplicate(), lender)
+    while (hold := _lock(device, address, passing)) is None:
+        owner = holder(device, address)
+        if (owner is not None and owner.pid and not owner.passing) or time.monotonic() >= deadline:
+            return None
+        time.sleep(locks.POLL / 4)
+    return hold
+
+
+def _lock(device: Device, address: str, passing: bool) -> Hold | None:
     path = _path(address)
     descriptor = locks.open_file(path)
     try:
         if locks.lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.stat()):
-            lease = _sign(device, address)
+            lease = _sign(device, address, passing)
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(asdict(lease)).encode(), 0)
             return Hold(lease, descriptor)
@@ -176,6 +186,8 @@ def describe(lease: Lease | None) -> str:
         return "its owner let go this moment; try again"
     if lease.pid == 0:
         return "by a process that has not said its name yet; try again"
+    if lease.passing:
+        return f"by a probe of pid {lease.pid}: {lease.command}; try again"
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lease.since))
     ended = "" if Path(f"/proc/{lease.pid}").exists() else " (ended; a process that it started still holds the device)"
     return f"by pid {lease.pid}{ended} of {lease.user!r} since {since}: {lease.command}; wait for it, or end it"
@@ -186,13 +198,13 @@ def _path(address: str) -> Path:
     return locks.folder() / f"{words}-{sha256(address.encode()).hexdigest()[:12]}.lease"
 
 
-def _sign(device: Device, address: str) -> Lease:
+def _sign(device: Device, address: str, passing: bool) -> Lease:
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container's user without a name
         user = str(os.getuid())
     command = shlex.join(sys.orig_argv)[:500]
-    return Lease(device.id, address, os.getpid(), user, socket.gethostname(), command, time.time())
+    return Lease(device.id, address, os.getpid(), user, socket.gethostname(), command, time.time(), passing)
 
 
 def _abandon() -> None:

@@ -195,7 +195,7 @@ def _assign(slots: _Slots, usable: Callable[[_Item], bool]) -> list[_Choice] | N
 def _grant(slots: _Slots, place: Place) -> Grant | None:
     """Take everything, or nothing. Called by one process at a time."""
     claimed = {address for ticket in place.ahead() for address in ticket.candidates}
-    free = {i.device.id for i in _items(slots) if i.address not in claimed and lease.holder(i.device, i.address) is None}
+    free = {item.device.id for item in _items(slots) if item.address not in claimed and _free(item)}
     choices = _assign(slots, lambda item: item.device.id in free)
     if choices is None:
         return None
@@ -210,6 +210,11 @@ def _grant(slots: _Slots, place: Place) -> Grant | None:
     for hold in holds:
         hold.lend()
     return Grant([item.device for choice in choices for item in choice], holds)
+
+
+def _free(item: _Item) -> bool:
+    owner = lease.holder(item.device, item.address)
+    return owner is None or owner.passing
 
 
 def _refusal(slots: _Slots, place: Place, timeout: float) -> str:
