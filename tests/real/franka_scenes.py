@@ -18,6 +18,7 @@ from user_gym.robots.gate import GateClock
 from user_gym.robots.side import Side
 
 PERIOD = 0.1  # s
+PATIENCE = 8.0  # s of the wall's time for one period
 START = np.array([0.5, 0.0, 0.25, 0.0, 0.0, 0.0])  # well above the board
 _ROBOT = {"franky": "franka-fr3", "panda": "franka-fer"}
 
@@ -32,7 +33,7 @@ def _driver(vendor: str, address: str, clock: Any, control: str = "tcp", **optio
 
 @contextmanager
 def _gated(vendor: str, address: str, control: str = "tcp", **options: Any) -> Iterator[tuple[Any, Side]]:
-    clock, side = GateClock(f"{address}:1339"), Side(f"{address}:1339")
+    clock, side = GateClock(f"{address}:1339", PATIENCE), Side(f"{address}:1339")
     clock.connect()
     side.connect()
     driver = _driver(vendor, address, clock, control, **options)

@@ -145,7 +145,7 @@ def fault(error: Exception, robot: str, address: str) -> RobotFault:
     if "reflex" in text.lower():
         names = ", ".join(name.strip(' "') for name in ",".join(_NAMES.findall(text)).split(",") if name.strip(' "'))
         return Reflex(f"{here} stopped by itself: {names or text}; recover() makes it ready again")
-    if "User stopped" in text or "UserStopped" in text or "emergency" in text.lower():
+    if "user stop" in text.lower() or "UserStopped" in text:
         return user_stop(robot, address)
     if "refused" in text or "Connection timeout" in text:
         return LinkLost(

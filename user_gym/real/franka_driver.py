@@ -63,7 +63,7 @@ class FrankaDriver(ABC):
         self._hand: FrankaHand | None = None
         self._following = False
         self._lost = False
-        self._zero = 0  # ms on the robot's clock, at begin
+        self._zero = self._now = 0  # ms on the robot's clock: at begin, and when orders were last followed
 
     @property
     def hand(self) -> FrankaHand | None:
@@ -116,7 +116,7 @@ class FrankaDriver(ABC):
         self._clock.start()
         self._tick(TICK)  # a motion takes a while to begin; from its first tick on, a period is one
         with self._asking():
-            self._zero = self._first()
+            self._zero = self._now = self._first()
             self._clock.start()
             return self._collect()
 
@@ -229,7 +229,9 @@ class FrankaDriver(ABC):
     def _assemble(self, tick: int, q: F64, dq: F64, tau: F64, force: F64) -> RobotState:
         """One tick; force (6,) is the robot's on the world, FCI's sign."""
         opening = 0.0 if self._hand is None else self._hand.opening
-        return franka.assemble(self.spec, (tick - self._zero) * TICK, q, dq, tau, -force, opening)
+        if self._following:  # between motions a twin counts the wall's time
+            self._now = tick
+        return franka.assemble(self.spec, (self._now - self._zero) * TICK, q, dq, tau, -force, opening)
 
     @abstractmethod
     def _import(self) -> None:
