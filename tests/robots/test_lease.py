@@ -199,6 +199,13 @@ def test_an_owner_that_is_no_probe_refuses_at_once() -> None:
         assert time.monotonic() - began < 0.2
 
 
+def test_a_command_of_many_lines_is_quoted_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-c", "import this\n" * 100])
+    with lease.take(LEFT) as hold:
+        assert hold.lease.command.startswith("python -c 'import this import this")
+        assert len(hold.lease.command) == 200
+
+
 def test_looking_takes_nothing() -> None:
     assert lease.holder(LEFT) is None
     lease.take(LEFT).release()

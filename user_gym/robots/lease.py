@@ -30,6 +30,7 @@ from user_gym.robots import locks
 from user_gym.robots.address import physical
 
 _MOMENT = 0.5  # s: a probe holds a device while it asks, mostly for milliseconds; nobody is refused because of that
+_LONGEST = 200  # characters of a command line that a message quotes
 _lent: dict[str, Hold] = {}  # physical address -> what this process may use of its own
 _table = threading.Lock()
 _holds: weakref.WeakSet[Hold] = weakref.WeakSet()
@@ -162,6 +163,11 @@ def _lock(device: Device, address: str, passing: bool) -> Hold | None:
     return None
 
 
+def command() -> str:
+    """What this process was started with, on one line, for people who wait for it."""
+    return " ".join(shlex.join(sys.orig_argv).split())[:_LONGEST]
+
+
 def own(device: Device) -> bool:
     """Whether this process holds the device and has lent it: `take` will get it at once."""
     with _table:
@@ -203,8 +209,7 @@ def _sign(device: Device, address: str, passing: bool) -> Lease:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container's user without a name
         user = str(os.getuid())
-    command = shlex.join(sys.orig_argv)[:500]
-    return Lease(device.id, address, os.getpid(), user, socket.gethostname(), command, time.time(), passing)
+    return Lease(device.id, address, os.getpid(), user, socket.gethostname(), command(), time.time(), passing)
 
 
 def _abandon() -> None:

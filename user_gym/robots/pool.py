@@ -11,8 +11,6 @@ never block each other for ever; one that asks for more while it holds a grant w
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -111,8 +109,8 @@ class Pool:
         deadline = time.monotonic() + timeout
         slots = self._slots(self._read(gpus > 0), robots, cameras, gpus)
         candidates = tuple(sorted({item.address for item in _items(slots)}))
-        command = shlex.join(sys.orig_argv)[:500]
-        ticket = Ticket(tuple(robots), tuple(cameras), gpus, priority, candidates, os.getpid(), command, time.monotonic())
+        now, command = time.monotonic(), lease.command()
+        ticket = Ticket(tuple(robots), tuple(cameras), gpus, priority, candidates, os.getpid(), command, now)
         with Place(ticket) as place:
             while True:
                 with locks.alone("line.lock", deadline):
