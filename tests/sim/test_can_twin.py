@@ -1,18 +1,23 @@
 """The CAN twin as an arm: gravity, torques, time, the scene and its side door."""
 
 import multiprocessing
+import tempfile
 import time
+from pathlib import Path
 
+import can
 import numpy as np
 import pytest
 from can_host import DM_IDLE, EC_IDLE, EVERYONE, GRIPPER, JOINTS, PATIENCE, SCALES, arm
 
 from user_gym.core import Start
-from user_gym.errors import BadOption, Closed, RobotFault
+from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
 from user_gym.robots import kinematics, pose, specs
 from user_gym.robots.gate import GateCamera, GateClock, GateScene
 from user_gym.robots.side import Side
+from user_gym.robots.wire import buses
 from user_gym.sim.can_twin import CanTwin
+from user_gym.sim.twin_process import TwinProcess
 from user_gym.tasks.peg_insert import PegInsert
 
 pytest.importorskip("can", reason="python-can is not installed")
@@ -307,6 +312,20 @@ def test_a_camera_sees_the_scene_or_says_what_is_missing() -> None:
 def test_an_argument_that_is_not_allowed_is_named(options, message) -> None:
     with pytest.raises(BadOption, match=message):
         CanTwin(X5, PegInsert(X5), **{"bus": "virtual:none", **options})
+
+
+def test_a_twin_runs_in_a_process_of_its_own_and_leaves_no_socket() -> None:
+    with tempfile.TemporaryDirectory(prefix="can") as folder:
+        bus, side = f"seqpacket:{folder}/b", f"unix:{folder}/s"
+        options = {"bus": bus, "side": side, "friction": 0.0, "posture": [0.0, 1.2, 1.4, -0.7, 0.0, 0.0]}
+        with TwinProcess("user_gym.sim.can_twin:CanTwin", "arx-x5", options):
+            with buses.connect(bus) as link:
+                link.send(can.Message(arbitration_id=2, data=EC_IDLE, is_extended_id=False))
+                message = link.recv(PATIENCE)
+            assert int.from_bytes(message.data[1:3], "big") == int((1.2 + 12.5) * 65535 / 25)
+        assert not Path(folder, "b").exists()
+        with pytest.raises(LinkLost):
+            buses.connect(bus)
 
 
 def test_a_closed_twin_says_so_and_can_be_opened_again() -> None:
