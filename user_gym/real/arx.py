@@ -32,7 +32,7 @@ _CALM = 0.05  # s at the end of a way before it is judged
 _SETTLE = 3.0  # s that friction may cost there
 _BLOCKED = 1.0  # s that an arm may stand in front of something
 _LOWER_SPEED = 0.15  # rad/s of the fastest joint while it is let down
-_LOWER = 0.1  # 1/s: how fast the carried share of the weight shrinks
+_LOWER = 0.2  # 1/s: how fast the carried share of the weight shrinks
 _LOWER_MOST = 30.0  # s
 _log = logging.getLogger(__name__)
 
