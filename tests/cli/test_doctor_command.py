@@ -16,6 +16,8 @@ from user_gym.cli.checkup import Verdict
 from user_gym.cli.main import main
 from user_gym.core import Device, Inventory
 from user_gym.errors import MissingSystem
+from user_gym.robots import discovery
+from user_gym.robots.probes import gpu
 
 REAL = Device("left", "robot", "franka-fr3", "172.16.0.2", healthy=False, reason="off")
 
@@ -112,6 +114,21 @@ def test_a_kernel_without_can_is_missing_only_for_who_needs_it(monkeypatch: pyte
     for address, verdict in (("socketcan:can0", Verdict.MISSING), ("seqpacket:/tmp/x", Verdict.ABSENT)):
         (found,) = checkup._can(Inventory((Device("x", "robot", "arx-x5", address),)))
         assert (found.verdict, found.cure) == (verdict, "modprobe can_raw")
+
+
+def test_what_is_plugged_in_and_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    mouse = Device("hidraw9", "teleop", "spacemouse", "/dev/hidraw9", healthy=False, reason="may not be read by you")
+    monkeypatch.setattr(discovery, "look", lambda known: (discovery.Sighting(mouse, None),))
+    found = findings()["hidraw9"]
+    assert (found.verdict, found.words) == (Verdict.ABSENT, "may not be read by you")
+
+
+def test_gpus_are_listed_and_that_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert findings()["GPU"].verdict is Verdict.ABSENT
+    monkeypatch.setattr(gpu, "find", lambda: (Device("gpu0", "gpu", "NVIDIA H200", "GPU-7"),))
+    found = findings()
+    assert (found["gpu0"].verdict, found["gpu0"].words) == (Verdict.THERE, "NVIDIA H200")
+    assert "GPU" not in found
 
 
 def test_a_machine_that_cannot_draw_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

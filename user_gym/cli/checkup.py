@@ -85,6 +85,8 @@ def _devices(known: Inventory) -> Iterator[Finding]:
         if device.id in listed:
             words = f"leased by pid {owner.pid}: {owner.command}" if owner is not None and device.healthy else device.reason
             yield Finding(device.kind, device.id, Verdict.THERE if device.healthy else Verdict.BAD, words)
+        elif not device.healthy and device.kind != "gpu":  # plugged in, and cannot be used
+            yield Finding(device.kind, device.id, Verdict.ABSENT, device.reason)
 
 
 def _package(package: _Package, known: Inventory) -> Finding:
@@ -147,7 +149,10 @@ def _pictures() -> Finding:
 def _gpus() -> Iterator[Finding]:
     from user_gym.robots.probes import gpu
 
-    for device in gpu.find():
+    found = gpu.find()
+    if not found:
+        yield Finding("learning", "GPU", Verdict.ABSENT, "NVML finds none; small policies train on the CPU")
+    for device in found:
         yield Finding("learning", device.id, _verdict(device.healthy, needed=False), f"{device.model} {device.reason}".strip())
     there = importlib.util.find_spec("torch") is not None
     cure = "" if there else "pip install 'user-gym[train]'"
