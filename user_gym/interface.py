@@ -8,9 +8,10 @@ gripper, where the task moves it.
 
 Observation, a one-level Dict. "state" (float32, dimensionless so that agents need no normaliser): TCP pose relative to the
 task's goal in action steps (6), velocity in action steps per period (6), contact wrench in units of the largest force the
-default compliance can exert (6), gripper -1 .. 1 (1); joint positions -1 .. 1 between the limits (dof) where joints are
-controlled; position in action steps and rotation vector in half turns (6) of every object the task names. With
-obs="pixels" the pose is relative to the episode's first instead, so the goal must be seen, and each camera adds a picture.
+default compliance can exert (6), gripper -1 .. 1 (1; -1 where the task does not move it); joint positions -1 .. 1 between
+the limits (dof) where joints are controlled; position in action steps and rotation vector in half turns (6) of every object
+the task names. With obs="pixels" the pose is relative to the episode's first instead, so the goal must be seen, and each
+camera adds a picture.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ class Interface:
     def observe(self, state: RobotState, scene: Scene, pictures: Mapping[str, U8], first: F64) -> Obs:
         """Observation of one state or a batch. `first`: (..., 6) TCP at the episode's start."""
         tcp = state.tcp if self._relative_to_goal else state.tcp - first
-        vector = np.concatenate([tcp, state.velocity, state.wrench, state.gripper[..., None]], axis=-1)
+        # What a hand holds is as wide on every backend, but a hand of a twin may have no fingers to tell how wide.
+        gripper = state.gripper if self._task.moves_gripper else state.gripper * 0.0
+        vector = np.concatenate([tcp, state.velocity, state.wrench, gripper[..., None]], axis=-1)
         vector -= self._offset
         vector *= self._gain
         if self._extended:
