@@ -1,7 +1,7 @@
 """The model library that protocol 5 sends its client: our own C from a RobotSpec, compiled where it is needed first.
 
-libfranka up to 0.17 loads it with dlopen and calls its functions by name. Frames J1 .. J7 are the links', J8 is the flange, J9 the
-end effector; matrices are column-major, Jacobians 6 x 7. The numbers are the spec's, so client and physics agree.
+libfranka up to 0.17 loads it with dlopen and calls its functions by name. Frames J1 .. J7 are the links', J8 is the flange, J9
+the end effector; matrices are column-major, Jacobians 6 x 7. The numbers are the spec's, so client and physics agree.
 """
 
 from __future__ import annotations

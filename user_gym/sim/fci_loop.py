@@ -101,7 +101,10 @@ class Loop:
             self._robot.open()
             self._gripper.open()
         except BaseException:
+            self._closing = True
             self._end()
+            self._wake.close()
+            self._woken.close()
             raise
         self._woken.setblocking(False)
         self._state.configure(self.motions)
@@ -128,6 +131,8 @@ class Loop:
         self._closing = True
         self._wake.send(b"w")
         self._thread.join(5.0)
+        self._wake.close()
+        self._woken.close()
 
     def _run(self) -> None:
         try:
@@ -296,5 +301,3 @@ class Loop:
         self.gate.cancel()
         for _, future in self._jobs:
             future.set_exception(RobotFault("the twin closes"))
-        self._wake.close()
-        self._woken.close()

@@ -16,7 +16,7 @@ from user_gym.sim.fci_body import Body
 from user_gym.sim.fci_contact import Contact
 from user_gym.sim.fci_control import Control
 from user_gym.sim.fci_reference import Reference
-from user_gym.sim.fci_tool import Tool
+from user_gym.sim.fci_tool import Tool, held_width
 
 STILL = 1e-4  # rad/s: an arm that moves less has come to rest
 SETTLE = 20, 500  # ticks, at least and at most, that it is given to come to rest at a motion's end
@@ -51,7 +51,7 @@ class Motions:
         self, version: Version, spec: RobotSpec, task: Task, friction: float | None, lost_cycles: bool, reply: Reply
     ) -> None:
         self._version, self._reply = version, reply
-        self.body, self.tool = Body(spec, task, friction), Tool(spec)
+        self.body, self.tool = Body(spec, task, friction), Tool(spec, held_width(task))
         self.reference, self.control = Reference(self.body, self.tool), Control(self.body, self.tool)
         self.contact = Contact()
         self.lost_cycles = lost_cycles

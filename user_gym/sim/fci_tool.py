@@ -9,13 +9,18 @@ from user_gym.core import F64, RobotSpec, Task
 from user_gym.robots import pose
 from user_gym.sim.arm import add_arm
 
-HELD = 0.02  # m between the fingers while the hand's inertia is computed
-
 
 class Tool:
-    """Frames (4, 4) F_T_NE, NE_T_EE, EE_T_K, the end effector's inertia and the load's."""
+    """Frames (4, 4) F_T_NE, NE_T_EE, EE_T_K, the end effector's inertia and the load's.
 
-    def __init__(self, spec: RobotSpec) -> None:
+    What the hand holds is no part of the end effector: a client tells the box by SetLoad, as it does with a real one.
+
+    Args:
+        spec: the arm.
+        held: m between the fingers.
+    """
+
+    def __init__(self, spec: RobotSpec, held: float) -> None:
         self.flange = np.eye(4)
         self.flange[:3, 3] = spec.flange[:3]  # FCI's flange has the last link's axes; the hand on it is turned
         hand = pose.compose(spec.flange, spec.tcp)
@@ -23,7 +28,7 @@ class Tool:
         link_to_tool[:3, :3], link_to_tool[:3, 3] = pose.matrix(hand[3:]), hand[:3]
         self.f_t_ne = np.linalg.inv(self.flange) @ link_to_tool
         self.ne_t_ee, self.ee_t_k = np.eye(4), np.eye(4)
-        self.mass, self.com, self.inertia = _hand(spec)
+        self.mass, self.com, self.inertia = _hand(spec, held)
         self.load_mass, self.load_com, self.load_inertia = 0.0, np.zeros(3), np.zeros((3, 3))
         self.update()
 
@@ -47,14 +52,14 @@ def held_width(task: Task) -> float:
     return max((2 * shape.size[1] for shape in shapes), default=0.0)
 
 
-def _hand(spec: RobotSpec) -> tuple[float, F64, F64]:
+def _hand(spec: RobotSpec, held: float) -> tuple[float, F64, F64]:
     """Mass kg, centre (3,) m and inertia (3, 3) kg m2 about it of hand and fingers, in the flange's axes.
 
     Compiled with and without the hand: the difference is what the twin's physics has.
     """
     world = mujoco.MjSpec()
     world.compiler.fusestatic, world.compiler.balanceinertia, world.compiler.degree = True, True, False
-    add_arm(world.worldbody, spec, gripper_moves=False, held_width=HELD, dressed=False)
+    add_arm(world.worldbody, spec, gripper_moves=False, held_width=held, dressed=False)
     model = world.compile()
     last = model.body(f"link{spec.dof}").id
     turn = np.empty(9)
