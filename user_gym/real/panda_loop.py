@@ -1,0 +1,273 @@
+"""libfranka's calls in a process of their own: panda-python's bindings keep Python's lock while they wait for the robot.
+
+One process owns the robot, and runs the impedance law in libfranka's callback; one owns the hand. Verbs go through a pipe, one
+at a time; orders and ticks through a block of shared memory, latest value wins. A loop whose parent is gone comes to rest.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from user_gym.core import F64, Compliance, RobotSpec
+from user_gym.errors import LinkLost
+from user_gym.real import franka
+from user_gym.real.panda_law import Law, Sample, sample
+
+_DOF = 7
+_ORDER, _SOFT, _ENDS, _TICKS = 8, 26, 27, 62  # where the parts of the block end
+_LEAVE = 2.0  # s that a process is given to end
+
+
+class Board:
+    """What two processes share while a motion runs: the latest order, the latest tick, the force since the last look."""
+
+    def __init__(self) -> None:
+        self._block = multiprocessing.get_context("spawn").Array("d", _TICKS + 2)
+        self._seen = 0.0
+
+    @property
+    def _view(self) -> F64:
+        return np.frombuffer(self._block.get_obj())  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    def clear(self, compliance: Compliance) -> None:
+        """A motion begins: no order yet."""
+        with self._block.get_lock():
+            self._view[:] = 0.0
+        self.comply(compliance)
+
+    def follow(self, target: F64) -> None:
+        """The order from the next tick on."""
+        with self._block.get_lock():
+            view = self._view
+            view[0] += 1
+            view[1 : 1 + len(target)] = target
+
+    def comply(self, compliance: Compliance) -> None:
+        """The compliance from the next tick on."""
+        with self._block.get_lock():
+            self._view[_ORDER:_SOFT] = np.concatenate([compliance.stiffness, compliance.damping, compliance.error_clip])
+
+    def stop(self) -> None:
+        """Come to rest, and end."""
+        with self._block.get_lock():
+            self._view[_SOFT] = 1.0
+
+    def steer(self, law: Law, size: int) -> None:
+        """Tell the law what is new."""
+        with self._block.get_lock():
+            view = self._view
+            soft = view[_ORDER:_SOFT].reshape(3, 6).copy()
+            law.stopping = bool(view[_SOFT])
+            order = view[1 : 1 + size].copy() if view[0] != self._seen else None
+            self._seen = float(view[0])
+        law.compliance = Compliance(*soft)
+        if order is not None:
+            law.follow(order)
+
+    def publish(self, tick: Sample) -> None:
+        """One tick."""
+        with self._block.get_lock():
+            view = self._view
+            view[_ENDS] = tick.tick
+            view[28:55] = np.concatenate([tick.q, tick.dq, tick.tau, tick.force])
+            view[55:61] += tick.force
+            view[61] += 1
+
+    @property
+    def ticks(self) -> int:
+        """Since the last look."""
+        return int(self._view[61])
+
+    def look(self) -> tuple[Sample, F64]:
+        """The newest tick, and the mean force since the last look."""
+        with self._block.get_lock():
+            view = self._view.copy()
+            self._view[55:62] = 0.0
+        q, dq, tau, force = view[28:35], view[35:42], view[42:49], view[49:55]
+        return Sample(int(view[_ENDS]), q, dq, tau, force), view[55:61] / view[61] if view[61] else force
+
+
+class Loop:
+    """The process, seen from its parent.
+
+    Args:
+        make: builds what serves the verbs, in the child.
+        arguments: of `make`.
+    """
+
+    def __init__(self, make: Callable[..., Any], *arguments: Any) -> None:
+        self._make, self._arguments = make, arguments
+        self._turn = threading.Lock()
+        self._pipe: Connection | None = None
+        self._process: Any = None
+
+    def open(self) -> None:
+        """Start it."""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._make, *self._arguments), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def start(self, verb: str, *arguments: Any) -> None:
+        """Ask for something that takes long; `over` tells its end."""
+        assert self._pipe is not None  # opened
+        try:
+            self._pipe.send((verb, arguments))
+        except OSError as error:
+            raise LinkLost(f"the process that speaks to the robot is gone: {error}") from error
+
+    def over(self, timeout: float) -> bool:
+        """Whether the answer is there within so many s."""
+        assert self._pipe is not None  # opened
+        return self._pipe.poll(timeout)
+
+    def result(self) -> Any:
+        """The answer. Raises what libfranka said, as RuntimeError; LinkLost where the process died."""
+        assert self._pipe is not None  # opened
+        try:
+            done, value = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise LinkLost(f"the process that speaks to the robot is gone: {error}") from error
+        if not done:
+            raise RuntimeError(value)
+        return value
+
+    def ask(self, verb: str, *arguments: Any, timeout: float = franka.CALL) -> Any:
+        """A verb and its answer. Raises LinkLost where there is none in time, and as `result`."""
+        with self._turn:
+            self.start(verb, *arguments)
+            if not self.over(timeout):
+                raise LinkLost(f"no answer to {verb!r} within {timeout} s; check the address and the cable")
+            return self.result()
+
+    def close(self) -> None:
+        """End it, at once where it waits for a robot that is gone."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._process.join(_LEAVE)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join(_LEAVE)
+
+
+def _serve(pipe: Connection, make: Callable[..., Any], *arguments: Any) -> None:
+    server = make(*arguments)
+    while True:
+        try:
+            verb, given = pipe.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = True, getattr(server, verb)(*given)
+        except Exception as error:  # top of a process: its parent raises it
+            answer = False, str(error)
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
+
+
+class RobotServer:
+    """The verbs of the robot's process."""
+
+    def __init__(self, spec: RobotSpec, control: str, address: str, board: Board) -> None:
+        self._spec, self._control, self._address, self._board = spec, control, address, board
+        self._parent = os.getppid()
+        self._vendor: Any = None
+        self._robot: Any = None
+        self._model: Any = None
+
+    def open(self, enforce: bool) -> None:
+        """Connect."""
+        from panda_py import libfranka as vendor
+
+        realtime = vendor.RealtimeConfig.kEnforce if enforce else vendor.RealtimeConfig.kIgnore
+        self._vendor, self._robot = vendor, vendor.Robot(self._address, realtime)
+        self._model = self._robot.load_model()
+
+    def inspect(self) -> tuple[str, F64]:
+        """Mode, and the tool (4, 4) in the flange."""
+        state = self._robot.read_once()
+        return str(state.robot_mode), np.array(state.F_T_EE).reshape(4, 4).T
+
+    def read(self) -> tuple[Sample, F64]:
+        """The newest state, and the joints (dof,) where the robot wants to be."""
+        state = self._robot.read_once()
+        return sample(state), np.array(state.q_d)
+
+    def prepare(self, torque: float, force: float, load: franka.Load | None) -> None:
+        """Thresholds and load."""
+        self._robot.set_collision_behavior([torque] * 7, [torque] * 7, [force] * 6, [force] * 6)
+        if load is not None:
+            self._robot.set_load(load.mass, list(load.com), list(load.inertia))
+
+    def clear(self) -> None:
+        """Recover from a reflex."""
+        self._robot.automatic_error_recovery()
+
+    def travel(self, way: F64) -> None:
+        """Go along joint positions (n, dof), one per ms; returns at rest."""
+        rows, at = way.tolist(), 0
+
+        def follow(_: Any, duration: Any) -> Any:
+            nonlocal at
+            at = min(at + duration.to_msec(), len(rows) - 1)
+            positions = self._vendor.JointPositions(rows[at])
+            positions.motion_finished = at == len(rows) - 1 or self._orphaned()
+            return positions
+
+        self._robot.control_joint_position(follow)
+
+    def control(self, compliance: Compliance) -> None:
+        """Follow the board's orders until it says stop; returns at rest."""
+        rest, board = np.array(self._robot.read_once().q), self._board
+        law = Law(self._spec, self._control, compliance, self._model, self._vendor.Torques, rest)
+        size = 6 if self._control == "tcp" else _DOF
+
+        def tick(state: Any, _: Any) -> Any:
+            now = sample(state)
+            board.steer(law, size)
+            law.stopping |= self._orphaned()
+            answer = law(state, now)
+            board.publish(now)
+            return answer
+
+        self._robot.control(tick)
+
+    def _orphaned(self) -> bool:
+        return os.getppid() != self._parent
+
+
+class HandServer:
+    """The verbs of the hand's process."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._fingers: Any = None
+
+    def open(self) -> None:
+        """Connect."""
+        from panda_py import libfranka
+
+        self._fingers = libfranka.Gripper(self._address)
+
+    def read(self) -> tuple[float, bool]:
+        """Width (m), and whether something is held."""
+        state = self._fingers.read_once()
+        return state.width, state.is_grasped
+
+    def move(self, width: float, speed: float) -> bool:
+        """As `Fingers.move`."""
+        return self._fingers.move(width, speed)
+
+    def grasp(self, *arguments: float) -> bool:
+        """As `Fingers.grasp`."""
+        return self._fingers.grasp(*arguments)
