@@ -29,8 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from user_gym.robots import stop
 
     if arguments.key:
-        print("press any key to stop the robots", flush=True)
-        _wait_for_key()
+        _wait_for_key("press any key to stop the robots")
     message, code = stop.RELEASE if arguments.release else stop.STOP, 0
     for name in arguments.id or [""]:
         told = stop.tell(message, name)
@@ -44,14 +43,16 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _wait_for_key() -> None:
+def _wait_for_key(prompt: str) -> None:
     """Return at a key of the terminal, or at a line where the input is no terminal."""
     if not sys.stdin.isatty():
+        print(prompt, flush=True)
         sys.stdin.readline()
         return
     before = termios.tcgetattr(sys.stdin)
     try:
-        tty.setcbreak(sys.stdin)
+        tty.setcbreak(sys.stdin, termios.TCSANOW)  # the default would throw a key away that was pressed already
+        print(prompt, flush=True)
         select.select([sys.stdin], [], [])
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
     finally:
