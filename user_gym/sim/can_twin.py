@@ -127,8 +127,11 @@ class CanTwin:
 
     @property
     def moving(self) -> bool:
-        """Whether any motor was told to hold, move or push."""
-        return self._drives.moving
+        """Whether any motor was told, by all that was sent until now, to hold, move or push."""
+        with self._lock:
+            if self._thread is not None:
+                self._hear()
+            return self._drives.moving
 
     @property
     def time(self) -> float:
