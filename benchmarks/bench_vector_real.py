@@ -146,7 +146,7 @@ def pair(rounds: int, seconds: float) -> list[str]:
 
 
 def twins(rounds: int = 3, steps: int = 60) -> list[str]:
-    """Rows of two FCI twins behind franky in paced time against one. Lost cycles are forgiven: few machines are real-time ones."""
+    """Rows of two FCI twins behind franky in paced time against one. Lost cycles are forgiven: no real-time machine."""
     from user_gym.sim.twin_process import TwinProcess
 
     places = [f"127.{os.getpid() % 250 + 1}.{i + 1}.7" for i in range(2)]

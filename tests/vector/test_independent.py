@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from toy_arms import PATIENCE, SPEC, Gate, Raises, ToyArm, vector
 
 from user_gym.core import Compliance
-from user_gym.errors import BadAction, BadOption, Closed, Halted, LinkLost, NotReset, Reflex, RobotFault
+from user_gym.errors import BadAction, BadOption, Busy, Closed, Halted, LinkLost, NoRobot, NotReset, Reflex, RobotFault
 from user_gym.testing.vector_suite import VectorSuite
 from user_gym.vector import IndependentVectorEnv, RobotVectorEnv
 
@@ -208,6 +208,15 @@ def test_an_arm_that_never_was_there_is_an_error() -> None:
         env.step(STILL)
     env.reset(seed=0)
     env.step(STILL)
+    env.close()
+
+
+@pytest.mark.parametrize("error", [NoRobot("its entry is gone"), Busy("somebody took it")], ids=lambda e: type(e).__name__)
+def test_an_arm_that_another_program_took_meanwhile_is_down_like_one_with_a_fault(error) -> None:
+    arms = [ToyArm(Raises(REFLEX, 1), Raises(error, 2)), ToyArm()]
+    env = vector(*arms)
+    env.reset(seed=0)
+    assert [env.step(STILL)[3].tolist()[0] for _ in range(4)] == [True, True, False, False]
     env.close()
 
 
