@@ -166,7 +166,7 @@ def test_twenty_lost_cycles_in_a_row_stop_the_arm(client, side) -> None:
 
 
 def test_lost_commands_are_drawn_from_a_seed(client, side) -> None:
-    idle, state = begin(client, controller=2, generator=4)
+    _, state = begin(client, controller=2, generator=4)
     side.ask("fault", name="loss", share=0.5, seed=7)
     taken = []
     for k in range(40):
@@ -178,7 +178,7 @@ def test_lost_commands_are_drawn_from_a_seed(client, side) -> None:
 
 
 def test_a_delay_is_counted_in_the_twins_ticks(client, side) -> None:
-    idle, state = begin(client, controller=2, generator=4)
+    _, state = begin(client, controller=2, generator=4)
     side.ask("fault", name="delay", ticks=3)
     echoed = []
     for k in range(10):

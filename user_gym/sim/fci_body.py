@@ -124,6 +124,10 @@ class Body:
         mujoco.mj_jac(self.model, self.data, self._jacobian[:3], self._jacobian[3:], point, self._link)
         return self._jacobian[:, : self.spec.dof]
 
+    def touched(self) -> bool:
+        """Whether there is anything for `feel` to do: contact now, or the filter's memory of it."""
+        return bool(self._contact.any()) or bool(self.wrench.any()) or bool(self.tau_ext.any())
+
     def feel(self, point: F64) -> None:
         """Update `wrench` about a point (3,) m of the last link, and `tau_ext`, one tick on."""
         contact = self._contact
@@ -135,8 +139,6 @@ class Body:
             now[3] += arm[1] * force[2] - arm[2] * force[1]
             now[4] += arm[2] * force[0] - arm[0] * force[2]
             now[5] += arm[0] * force[1] - arm[1] * force[0]
-        elif not self.wrench.any():
-            return
         self.wrench += self._share * (now - self.wrench)
         if np.abs(self.wrench).max() < 1e-9:
             self.wrench[:] = 0.0

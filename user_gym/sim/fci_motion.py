@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,13 @@ STILL = 1e-4  # rad/s: an arm that moves less has come to rest
 SETTLE = 20, 500  # ticks, at least and at most, that it is given to come to rest at a motion's end
 LOST = 20  # cycles in a row without a command; then the box stops (communication_constraints_violation)
 _WINDOW = 100  # cycles that control_command_success_rate counts
+_USED = {
+    Generator.JOINT_POSITION: ("q_c",),
+    Generator.JOINT_VELOCITY: ("dq_c",),
+    Generator.CARTESIAN_POSITION: ("O_T_EE_c", "elbow_c"),
+    Generator.CARTESIAN_VELOCITY: ("O_dP_EE_c", "elbow_c"),
+    Generator.NONE: (),
+}
 Reply = Callable[[Call, int, Outcome], None]
 _log = logging.getLogger(__name__)
 
@@ -104,7 +112,7 @@ class Motions:
             self._miss(motion)
             return
         self._lost = 0
-        if not _finite(command):
+        if not _finite(motion, command):
             self.end(Outcome.INPUT_ERROR)
         elif self._finished(motion, command):
             self.end(Outcome.SUCCESS)
@@ -135,6 +143,8 @@ class Motions:
             self.reflex(error)
 
     def _feel(self) -> str | None:
+        if not self.body.touched():
+            return None
         k = self.body.frame(self.tool.k)
         self.body.feel(k[:3, 3])
         return self.contact.judge(self.body.tau_ext, self.body.wrench)
@@ -200,5 +210,7 @@ class Motions:
         self.reference.strict = self.control.strict = strict
 
 
-def _finite(command: np.void) -> bool:
-    return all(np.isfinite(command[name]).all() for name in ("q_c", "dq_c", "O_T_EE_c", "O_dP_EE_c", "elbow_c", "tau_J_d"))
+def _finite(motion: Motion, command: np.void) -> bool:
+    """Whether the fields that this motion uses are numbers."""
+    fields = _USED[motion.generator] + (("tau_J_d",) if motion.controller is Controller.EXTERNAL else ())
+    return all(math.isfinite(np.add.reduce(command[name])) for name in fields)
