@@ -72,8 +72,10 @@ class RealRobots(OnTwins, RobotSuite):
     def fault(self, robot) -> None:
         side = Side(self.twins[-1].side)
         side.connect()
-        side.ask("fault", **self.reflex)
-        side.close()
+        try:
+            side.ask("fault", **self.reflex)
+        finally:
+            side.close()
 
 
 class RealEnvs(OnTwins, EnvSuite):
@@ -93,21 +95,25 @@ can = pytest.mark.skipif(find_spec("can") is None, reason="python-can is not ins
 
 
 @fr3
+@pytest.mark.slow
 class TestFr3Env(RealEnvs):
     robot = "franka-fr3"
 
 
 @fer
+@pytest.mark.slow
 class TestFerEnv(RealEnvs):
     robot = "franka-fer"
 
 
 @can
+@pytest.mark.slow
 class TestX5Env(RealEnvs):
     robot, start = "arx-x5", staticmethod(arx)
 
 
 @can
+@pytest.mark.slow
 class TestL5Env(RealEnvs):
     robot, start = "arx-l5", staticmethod(arx)
 
@@ -127,4 +133,4 @@ class TestFer(RealRobots):
 @can
 @pytest.mark.slow
 class TestX5(RealRobots):
-    robot, start, reflex = "arx-x5", staticmethod(arx), {"name": "hot", "motor": 4}
+    robot, start, reflex = "arx-x5", staticmethod(arx), {"name": "over-temperature", "motor": 5}
