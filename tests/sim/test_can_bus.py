@@ -225,10 +225,10 @@ def test_damiao_motor_drives_the_arm_unmodified(kind) -> None:
 
 
 def test_arx5_interface_cannot_be_attached_without_socketcan() -> None:
-    """The vendor's SDK opens an AF_CAN socket inside a closed library: it takes no other bus."""
+    """The vendor's closed library opens the kernel's CAN by itself; beside it, it names only adapters of hardware."""
     try:
         socket.socket(socket.AF_CAN, socket.SOCK_RAW, socket.CAN_RAW).close()
     except OSError as error:
-        pytest.skip(f"this kernel has no SocketCAN ({error}), and the SDK speaks nothing else")
+        pytest.skip(f"this kernel has no SocketCAN ({error}), and the SDK can be given no other bus")
     pytest.importorskip("arx5_interface", reason="arx5-interface is not installed")
     pytest.skip("no virtual CAN interface is set up here; bring one up: ip link add vcan0 type vcan")
