@@ -148,7 +148,8 @@ class Loop:
     def _order(self) -> None:
         now = self.newest
         assert self.grip is not None
-        orders = self.law.orders(now, self.dt)
+        law = Damp(self._spec) if self.senses.silent else self.law
+        orders = law.orders(now, self.dt)
         for i, order in enumerate(orders):
             jumps = order.kp > 0 and not abs(order.position - now.q[i]) <= JUMP
             if jumps or not math.isfinite(sum(order)):

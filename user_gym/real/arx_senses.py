@@ -14,8 +14,9 @@ from user_gym.errors import LinkLost, Reflex, RobotFault, Stopped
 from user_gym.real.arx_line import Reading
 from user_gym.robots.motors import Arm
 
-SILENT = 4  # orders in a row without an answer, 20 ms at 200 Hz: damp
-DEAD = 20  # 100 ms: a motor that is gone
+SILENT = 4  # orders in a row without an answer, 20 ms at 200 Hz: damp until it answers
+DEAD = 20  # 100 ms: a fault
+GONE = 200  # 1 s without a word from any motor: the arm is switched off, or the bus is gone
 OUTSIDE = 0.2  # rad past a joint's limit
 JAW_SLACK = 0.005  # m past the jaw's range; the arm has to be powered on with its jaw closed
 OVERLOADED = 20  # cycles in a row above the threshold
@@ -48,7 +49,12 @@ class Senses:
     @property
     def dead(self) -> bool:
         """No motor answers any more."""
-        return min(self.unanswered) >= DEAD
+        return min(self.unanswered) >= GONE
+
+    @property
+    def silent(self) -> bool:
+        """Some motor has not answered for a while: nobody knows where it is."""
+        return max(self.unanswered) >= SILENT
 
     @property
     def missing(self) -> list[str]:
@@ -75,7 +81,7 @@ class Senses:
 
     def lose(self) -> None:
         """The bus itself is gone: nobody answers."""
-        self.unanswered = [DEAD] * len(self.unanswered)
+        self.unanswered = [GONE] * len(self.unanswered)
 
     def take(self, readings: Iterable[Reading], time: float) -> RobotFault | None:
         """Believe them, or not; the first thing that is wrong. `time` (s) is when they came."""
@@ -136,7 +142,7 @@ class Senses:
         return Stopped(f"{self.name(i)} jumped by {far:.3f} rad {took}")
 
     def _silence(self) -> RobotFault | None:
-        silent = [i for i, n in enumerate(self.unanswered) if n >= SILENT]
+        silent = [i for i, n in enumerate(self.unanswered) if n >= DEAD]
         if not silent:
             return None
         names = ", ".join(map(self.name, silent))
