@@ -160,6 +160,9 @@ class Loop:
             self._hand_last = now
         else:
             self._keep_pace(now)
+        self._settle(now)
+
+    def _settle(self, now: float) -> None:
         self.gate.settle(self.motions.word, self.motions.ended, self._command is not None, now)
 
     def _follow(self, now: float) -> None:
@@ -183,6 +186,7 @@ class Loop:
         if now >= due:
             self._send(again=not first)
             due = now + TICK
+        self._settle(now)  # before the wait, or every advance would last as long as that
         self._wait(due - now, commands=self._command is None)
 
     def _keep_pace(self, now: float) -> None:
