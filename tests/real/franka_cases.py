@@ -1,5 +1,7 @@
 """What a driver of either Franka arm must do, on a twin that speaks its bytes. A subclass names the vendor's client."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from franka_rig import Rig, address
@@ -23,11 +25,16 @@ class FrankaDriverCases:
         yield rig
         rig.close()
 
-    @pytest.fixture
-    def twin(self):
+    @contextmanager
+    def served(self):
         spec = specs.SPECS[self.robot]
         at = address()
         with FciTwin(spec, registry.make_task("PegInsert", spec, {"hole_offset": 0.0}), address=at, mode="gated"):
+            yield at
+
+    @pytest.fixture
+    def twin(self):
+        with self.served() as at:
             yield at
 
     def test_a_reset_ends_at_its_pose_and_posture_and_orders_are_followed_on_the_robots_own_clock(self, rig, twin):
@@ -116,10 +123,18 @@ class FrankaDriverCases:
         assert "check the address" in says
 
     @pytest.mark.slow
-    def test_two_processes_get_the_same_bits_whatever_the_learner_does(self, twin):
+    def test_fresh_processes_and_twins_give_the_same_bits_whatever_the_learner_does(self):
         told = []
         for stall in (0.0, 2.0):
             rig = Rig()
-            told.append(rig.run("random_policy", self.vendor, twin, 100, stall)["hash"])
+            with self.served() as twin:
+                told.append(rig.run("random_policy", self.vendor, twin, 100, stall)["hash"])
             rig.close()
         assert told[0] == told[1]
+
+    @pytest.mark.parametrize("mode", ["gated", "paced"])
+    def test_the_death_of_the_drivers_process_leaves_the_arm_still(self, rig, twin, mode):
+        doomed = Rig()
+        doomed.send("die", self.vendor, twin, mode)
+        doomed.gone()
+        assert rig.run("look", self.vendor, twin) < 1e-2

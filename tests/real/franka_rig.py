@@ -49,6 +49,11 @@ class Rig:
         self.send(scene, *args, **kwargs)
         return self.receive()
 
+    def gone(self, timeout: float = 60.0) -> None:
+        """Wait for the death of the child."""
+        self._process.join(timeout)
+        assert self._process.exitcode is not None
+
     def kill(self) -> None:
         self._process.kill()
         self._process.join(10)

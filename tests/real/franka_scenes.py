@@ -253,6 +253,29 @@ def die(vendor: str, address: str, how: str) -> None:
         os._exit(9)
 
 
+def look(vendor: str, address: str) -> float:
+    """How fast the arm is, after somebody else drove it; a paced twin is given two seconds to stop, a gated one none."""
+    side = Side(f"{address}:1339")
+    side.connect()
+    if side.ask("hello").header["mode"] == "paced":
+        until = side.ask("hello").header["time"] + 2.0
+        while side.ask("hello").header["time"] < until:
+            time.sleep(0.01)
+    side.ask("mode", mode="gated")
+    side.close()
+    with _gated_after_death(vendor, address) as driver:
+        return float(np.abs(driver.measure().dq).max())
+
+
+@contextmanager
+def _gated_after_death(vendor: str, address: str) -> Iterator[Any]:
+    driver = _driver(vendor, address, WallClock())
+    if _error(driver.connect)[0] == "Reflex":
+        driver.recover()
+    yield driver
+    driver.close()
+
+
 def left(vendor: str, address: str) -> float:
     """Close in the middle of a motion; how fast the arm is when somebody looks again."""
     with _gated(vendor, address) as (driver, _):

@@ -77,14 +77,14 @@ class FrankaDriver(ABC):
         self._import()
         enforce = franka.enforce_realtime(self._options.realtime, self._address)
         with self._asking():
-            robot = self._bounded(lambda: self._open(enforce), self.spec.name)
+            robot = self._open(enforce)
             mode, tool = self._inspect(robot)
             franka.refuse_mode(mode, self.spec.name, self._address)
             franka.check_tool(self.spec, tool, self._address)
-            self._bounded(lambda: self._prepare(robot), self.spec.name)
+            self._prepare(robot)
             self._robot, self._lost = robot, False
             if self._options.gripper:
-                fingers, read = self._bounded(self._open_hand, "gripper")
+                fingers, read = self._open_hand()
                 hand = FrankaHand(self.spec.gripper, fingers, read)
                 hand.open()
                 self._hand = hand
@@ -186,7 +186,7 @@ class FrankaDriver(ABC):
         robot = self._robot
         with self._asking():
             if "Reflex" in self._inspect(robot)[0]:
-                self._bounded(lambda: self._clear(robot), self.spec.name)
+                self._clear(robot)
             franka.refuse_mode(self._inspect(robot)[0], self.spec.name, self._address)
 
     def close(self) -> None:
@@ -209,9 +209,6 @@ class FrankaDriver(ABC):
         if self._robot is None:
             raise Closed(f"{self.spec.name} at {self._address} is not connected; call connect()")
         return self._robot
-
-    def _bounded(self, call: Callable[[], Any], what: str) -> Any:
-        return franka.bounded(call, what, self._address)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

@@ -46,9 +46,8 @@ class FrankyDriver(FrankaDriver):
 
     def _open(self, enforce: bool) -> Any:
         franky = self._vendor
-        return franky.Robot(
-            self._address, realtime_config=franky.RealtimeConfig.Enforce if enforce else franky.RealtimeConfig.Ignore
-        )
+        mode = franky.RealtimeConfig.Enforce if enforce else franky.RealtimeConfig.Ignore
+        return self._bounded(lambda: franky.Robot(self._address, realtime_config=mode))
 
     def _inspect(self, robot: Any) -> tuple[str, F64]:
         state = robot.state
@@ -56,9 +55,9 @@ class FrankyDriver(FrankaDriver):
 
     def _prepare(self, robot: Any) -> None:
         o = self._options
-        robot.set_collision_behavior(o.torque_threshold, o.force_threshold)
-        if o.load is not None:
-            robot.set_load(o.load.mass, list(o.load.com), list(o.load.inertia))
+        self._bounded(lambda: robot.set_collision_behavior(o.torque_threshold, o.force_threshold))
+        if (load := o.load) is not None:
+            self._bounded(lambda: robot.set_load(load.mass, list(load.com), list(load.inertia)))
         for limit, value in ((robot.joint_acceleration_limit, _JOINT_ACCELERATION), (robot.joint_jerk_limit, _JOINT_JERK)):
             limit.set(np.minimum(value, limit.max))
         for limit, value in (
@@ -71,7 +70,7 @@ class FrankyDriver(FrankaDriver):
             limit.set(min(value, limit.max))
 
     def _open_hand(self) -> tuple[Fingers, Callable[[], Any]]:
-        fingers = self._vendor.Gripper(self._address)
+        fingers = self._bounded(lambda: self._vendor.Gripper(self._address))
         return fingers, lambda: fingers.state
 
     def _newest(self) -> RobotState:
@@ -153,11 +152,14 @@ class FrankyDriver(FrankaDriver):
         self._robot.move(self._vendor.TorqueStopMotion(), asynchronous=True)
 
     def _clear(self, robot: Any) -> None:
-        if not robot.recover_from_errors():
+        if not self._bounded(robot.recover_from_errors):
             raise RobotFault(
                 f"{self.spec.name} at {self._address} cannot recover from its reflex by itself; "
                 "free it by hand, or unlock it in its Desk"
             )
+
+    def _bounded(self, call: Callable[[], Any]) -> Any:
+        return franka.bounded(call, self.spec.name, self._address)
 
     def _state(self, state: Any, force: F64) -> RobotState:
         return self._assemble(state.time.to_msec(), np.array(state.q), np.array(state.dq), np.array(state.tau_J), force)

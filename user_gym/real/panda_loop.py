@@ -1,13 +1,16 @@
 """libfranka's calls in a process of their own: panda-python's bindings keep Python's lock while they wait for the robot.
 
 One process owns the robot, and runs the impedance law in libfranka's callback; one owns the hand. Verbs go through a pipe, one
-at a time; orders and ticks through a block of shared memory, latest value wins. A loop whose parent is gone comes to rest.
+at a time; orders and ticks through a block of shared memory, latest value wins. A loop dies with its parent, whatever it
+waits for; the robot's own box then stops the arm.
 """
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -22,6 +25,7 @@ from user_gym.real.panda_law import Law, Sample, sample
 
 _DOF = 7
 _ORDER, _SOFT, _ENDS, _TICKS = 8, 26, 27, 62  # where the parts of the block end
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LEAVE = 2.0  # s that a process is given to end
 
 
@@ -105,14 +109,14 @@ class Loop:
     def __init__(self, make: Callable[..., Any], *arguments: Any) -> None:
         self._make, self._arguments = make, arguments
         self._turn = threading.Lock()
-        self._pipe: Connection | None = None
+        self._pipe: Any = None
         self._process: Any = None
 
     def open(self) -> None:
-        """Start it."""
+        """Start it. It lives no longer than the thread that calls this."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._make, *self._arguments), daemon=True)
+        self._process = context.Process(target=_serve, args=(os.getpid(), theirs, self._make, *self._arguments), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -158,7 +162,11 @@ class Loop:
                 self._process.join(_LEAVE)
 
 
-def _serve(pipe: Connection, make: Callable[..., Any], *arguments: Any) -> None:
+def _serve(parent: int, pipe: Connection, make: Callable[..., Any], *arguments: Any) -> None:
+    # By the kernel: inside libfranka's calls no Python runs that could see a closed pipe.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        return
     server = make(*arguments)
     while True:
         try:
@@ -180,7 +188,6 @@ class RobotServer:
 
     def __init__(self, spec: RobotSpec, control: str, address: str, board: Board) -> None:
         self._spec, self._control, self._address, self._board = spec, control, address, board
-        self._parent = os.getppid()
         self._vendor: Any = None
         self._robot: Any = None
         self._model: Any = None
@@ -221,7 +228,7 @@ class RobotServer:
             nonlocal at
             at = min(at + duration.to_msec(), len(rows) - 1)
             positions = self._vendor.JointPositions(rows[at])
-            positions.motion_finished = at == len(rows) - 1 or self._orphaned()
+            positions.motion_finished = at == len(rows) - 1
             return positions
 
         self._robot.control_joint_position(follow)
@@ -235,15 +242,11 @@ class RobotServer:
         def tick(state: Any, _: Any) -> Any:
             now = sample(state)
             board.steer(law, size)
-            law.stopping |= self._orphaned()
             answer = law(state, now)
             board.publish(now)
             return answer
 
         self._robot.control(tick)
-
-    def _orphaned(self) -> bool:
-        return os.getppid() != self._parent
 
 
 class HandServer:
