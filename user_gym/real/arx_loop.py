@@ -49,6 +49,7 @@ class Loop:
         self._pacer = WallClock()
         self._thread: threading.Thread | None = None
         self._ending = False
+        self._free = False  # time runs by itself
         self._time = 0.0
         self._dropped = [line.dropped] * round(1.0 / dt)  # of the last second
 
@@ -71,7 +72,7 @@ class Loop:
 
     def start(self) -> None:
         """Turn it by a thread from now on."""
-        self._ending = False
+        self._ending, self._free = False, True
         now = time.monotonic()
         self.senses.wake(now)
         self.publish(now)
@@ -95,7 +96,7 @@ class Loop:
         wait(self.dt)
         self._time += self.dt
         try:
-            self.hear(time.monotonic() if self._thread is not None else self._time)
+            self.hear(time.monotonic() if self._free else self._time)
         except LinkLost as lost:
             self.give_up(lost)
 
