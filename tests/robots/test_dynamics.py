@@ -37,6 +37,12 @@ def test_a_payload_weighs_as_a_body_in_the_tool_does():
     assert np.abs(dynamics.gravity(spec, spec.home, peg) - data.qfrc_bias[:6]).max() > 0.05
 
 
+def test_what_a_task_holds_is_its_payload():
+    spec = specs.spec("arx-x5")
+    assert dynamics.held(registry.make_task("PegInsert", spec)) == pytest.approx((0.05, 0.0, 0.0, 0.019))
+    assert dynamics.held(Bench(spec)) == dynamics.NOTHING
+
+
 def test_an_upright_arm_without_levers_needs_no_torque_about_a_vertical_axis():
     spec = specs.spec("arx-l5")
     assert dynamics.gravity(spec, spec.home)[0] == 0.0

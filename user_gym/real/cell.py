@@ -15,7 +15,7 @@ from user_gym.real.guard import Guard, Thresholds
 from user_gym.real.job import Job
 from user_gym.real.robot import Patience, RealRobot
 from user_gym.real.station import Station, StationCamera, StationScene, Wish
-from user_gym.robots import approval
+from user_gym.robots import approval, dynamics
 from user_gym.robots.gate import GateClock
 from user_gym.robots.side import endpoint
 
@@ -91,6 +91,9 @@ def build(
     Guard(spec, task.workspace, 1.0 / task.rate, thresholds)  # refuses now what the worker would refuse later
     names = tuple(body.name for body in task.bodies if body.mount != "tool")
 
+    # These arms carry their own weight, and what the tool holds, by our torques.
+    carried = {"payload": tuple(dynamics.held(task))} if spec.family == "arx" and driver is None else {}
+
     def job(found: Device) -> Job:
         own = {key: value for key, value in found.options.items() if key != "objects"}
         gated = clock == "gate" or (clock is None and found.twin is not None)
@@ -111,7 +114,7 @@ def build(
             thresholds=thresholds,
             stale=None if gated else stale,
             approach_speed=speed,
-            options={**own, **(driver_options or {})},
+            options={**carried, **own, **(driver_options or {})},
         )
 
     station = Station(Wish(spec.name, task.name, device, address, twin, policy, approve), job)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from user_gym.core import F64, RobotSpec
+from user_gym.core import F64, RobotSpec, Task
 from user_gym.errors import BadOption
 from user_gym.robots import kinematics, pose
 from user_gym.robots.kinematics import Links
@@ -38,6 +38,17 @@ def payload(numbers: object) -> Payload:
     if found.shape != (4,) or not np.isfinite(found).all() or found[0] < 0:
         raise BadOption("payload", numbers, "four finite numbers: kg (0 or more), then x, y, z m in the TCP frame")
     return Payload(*found.tolist())
+
+
+def held(task: Task) -> Payload:
+    """What the bodies weigh that a task's tool holds; a body's mass is shared equally by its shapes."""
+    mass, moment = 0.0, np.zeros(3)
+    for body in task.bodies:
+        if body.mount == "tool":
+            for shape in body.shapes:
+                mass += body.mass / len(body.shapes)
+                moment += body.mass / len(body.shapes) * pose.compose(body.pose, shape.pose)[:3]
+    return Payload(mass, *(moment / mass).tolist()) if mass > 0 else NOTHING
 
 
 @lru_cache(maxsize=32)
