@@ -70,10 +70,20 @@ class RealRobots(OnTwins, RobotSuite):
         return registry.load(self.robot, "real")(spec, task, control, **self.twin(task))
 
     def fault(self, robot) -> None:
+        self._ask("fault", **self.reflex)
+        reset = robot.reset
+
+        def repaired(start):
+            self._ask("heal")
+            return reset(start)
+
+        robot.reset = repaired
+
+    def _ask(self, op: str, **arguments) -> None:
         side = Side(self.twins[-1].side)
         side.connect()
         try:
-            side.ask("fault", **self.reflex)
+            side.ask(op, **arguments)
         finally:
             side.close()
 
@@ -104,6 +114,8 @@ class TestFr3Env(RealEnvs):
 @pytest.mark.slow
 class TestFerEnv(RealEnvs):
     robot = "franka-fer"
+    # Its robot's own thresholds see an impact at full speed that the FR3's do not.
+    kwargs = {"driver_options": {"force_threshold": 100.0, "torque_threshold": 100.0}}  # noqa: RUF012
 
 
 @can
@@ -121,13 +133,13 @@ class TestL5Env(RealEnvs):
 @fr3
 @pytest.mark.slow
 class TestFr3(RealRobots):
-    robot, reflex = "franka-fr3", {"name": "reflex"}
+    robot, reflex = "franka-fr3", {"name": "reflex", "reason": "cartesian_reflex"}
 
 
 @fer
 @pytest.mark.slow
 class TestFer(RealRobots):
-    robot, reflex = "franka-fer", {"name": "reflex"}
+    robot, reflex = "franka-fer", {"name": "reflex", "reason": "cartesian_reflex"}
 
 
 @can

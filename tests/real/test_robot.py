@@ -160,6 +160,13 @@ def test_a_reflex_is_raised_and_again_until_a_reset_recovers(make, diary) -> Non
     assert "recover" in diary()
 
 
+def test_a_reflex_from_before_is_recovered_by_the_reset(make, diary) -> None:
+    robot = make(broken="before")
+    robot.connect()
+    robot.exchange(stay(robot.reset(START)))
+    assert "recover" in diary()
+
+
 def test_what_takes_a_person_stays_a_fault(make) -> None:
     robot = make(broken="for good", wrench=100.0)
     robot.connect()

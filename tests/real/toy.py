@@ -74,6 +74,8 @@ class ToyDriver:
         if self.broken == "connect":
             raise LinkLost("no toy at this address")
         self.note(f"connect {os.getpid()}")
+        if self.broken == "before":
+            raise Reflex("a reflex from before")
 
     def measure(self):
         self._answers -= 1

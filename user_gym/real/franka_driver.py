@@ -79,7 +79,8 @@ class FrankaDriver(ABC):
         with self._asking():
             robot = self._open(enforce)
             mode, tool = self._inspect(robot)
-            franka.refuse_mode(mode, self.spec.name, self._address)
+            if "Reflex" not in mode:
+                franka.refuse_mode(mode, self.spec.name, self._address)
             franka.check_tool(self.spec, tool, self._address)
             self._prepare(robot)
             self._robot, self._lost = robot, False
@@ -88,6 +89,7 @@ class FrankaDriver(ABC):
                 hand = FrankaHand(self.spec.gripper, fingers, read)
                 hand.open()
                 self._hand = hand
+            franka.refuse_mode(mode, self.spec.name, self._address)  # connected all the same: recover() ends a reflex
 
     def measure(self) -> RobotState:
         """As `Driver.measure`; its wrench is the moment's."""

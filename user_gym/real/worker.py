@@ -21,7 +21,18 @@ from typing import Any
 import numpy as np
 
 from user_gym.core import Command, RobotState, Start
-from user_gym.errors import BadAction, BadOption, Closed, Halted, NotReset, RobotFault, Stopped, Unreachable, UserGymError
+from user_gym.errors import (
+    BadAction,
+    BadOption,
+    Closed,
+    Halted,
+    NotReset,
+    Reflex,
+    RobotFault,
+    Stopped,
+    Unreachable,
+    UserGymError,
+)
 from user_gym.real import approach
 from user_gym.real.driver import Driver
 from user_gym.real.guard import Guard
@@ -138,7 +149,10 @@ class Worker:
             self._scene.connect()
         job = self._job
         self._driver = load_object(job.driver)(job.spec, job.control, job.address, self._clock, **job.options)
-        self._driven().connect()
+        try:
+            self._driven().connect()
+        except Reflex as fault:  # from before this program; the reset that connects is what recovers
+            self._fault = fault
         self._connected = True
 
     def _exchange(self, command: Command) -> tuple[RobotState, bool]:
@@ -165,7 +179,10 @@ class Worker:
         reach.solve(job.spec, start.tcp)  # Unreachable before anything moves
         self._state = None
         if self._fault is not None:
-            driver.recover()
+            try:
+                driver.recover()
+            except Closed:  # its connect left nothing that could recover
+                raise self._fault from None
             self._fault = None
         way = approach.plan(driver.measure().tcp, start.tcp, job.workspace)
         self._move(way.retreat)
