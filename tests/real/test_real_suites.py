@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import gymnasium
 import pytest
+from gymnasium.utils.env_match import check_environments_match
 
 import user_gym  # noqa: F401
 from user_gym.robots import registry, specs
@@ -99,6 +100,24 @@ class RealEnvs(OnTwins, EnvSuite):
         return gymnasium.make(self.id, robot=self.robot, **self.kwargs, **self.reach, **more)
 
 
+class Parity(OnTwins):
+    """Equal spaces and info keys, in both kinds of observation."""
+
+    @pytest.mark.parametrize("obs", ["state", "pixels"])
+    def test_sim_and_real_match(self, obs: str) -> None:
+        options = self.twin(PegInsert(specs.spec(self.robot)))
+        sim = gymnasium.make("User/PegInsert-sim-v0", robot=self.robot, obs=obs)
+        real = gymnasium.make("User/PegInsert-real-v0", robot=self.robot, obs=obs, **options)
+        assert sim.observation_space == real.observation_space
+        assert sim.action_space == real.action_space
+        check_environments_match(
+            sim, real, num_steps=10, skip_obs=True, skip_rew=True, skip_terminal=True, skip_truncated=True,
+            info_comparison="keys-equivalence",
+        )  # fmt: skip
+        sim.close()
+        real.close()
+
+
 fr3 = pytest.mark.skipif(find_spec("franky") is None, reason="no wheel of franky-control here")
 fer = pytest.mark.skipif(find_spec("panda_py") is None, reason="no wheel of panda-python here")
 can = pytest.mark.skipif(find_spec("can") is None, reason="python-can is not installed")
@@ -146,3 +165,21 @@ class TestFer(RealRobots):
 @pytest.mark.slow
 class TestX5(RealRobots):
     robot, start, reflex = "arx-x5", staticmethod(arx), {"name": "over-temperature", "motor": 5}
+
+
+@fr3
+@pytest.mark.slow
+class TestFr3Parity(Parity):
+    robot = "franka-fr3"
+
+
+@fer
+@pytest.mark.slow
+class TestFerParity(Parity):
+    robot = "franka-fer"
+
+
+@can
+@pytest.mark.slow
+class TestX5Parity(Parity):
+    robot, start = "arx-x5", staticmethod(arx)
