@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from user_gym.core import Gripper
-from user_gym.robots.wire.fci import GRIPPER_REQUESTS, GRIPPER_STATE, GripperCall, GripperStatus
+from user_gym.robots.wire.fci_gripper import REQUESTS, STATE, Call, Status
 from user_gym.sim.fci_port import Request
 
 PERIOD = 0.02  # s between two state datagrams, on the wall's clock
@@ -33,33 +33,33 @@ class Hand:
         self.grasped = False
         self.misses = False  # a grasp closes on nothing
         self._target, self._speed = self.width, gripper.speed
-        self._call: tuple[GripperCall, int, tuple[float, ...]] | None = None
+        self._call: tuple[Call, int, tuple[float, ...]] | None = None
         self._number = 0
 
     def serve(self, request: Request) -> None:
         """Begin one. Raises ConnectionError where it is none."""
         command, command_id, payload = request
-        if command not in GripperCall._value2member_map_ or command == GripperCall.CONNECT:
+        if command not in Call._value2member_map_ or command == Call.CONNECT:
             raise ConnectionError(f"gripper command {command}")
-        call = GripperCall(command)
-        if len(payload) != GRIPPER_REQUESTS[call].size:
+        call = Call(command)
+        if len(payload) != REQUESTS[call].size:
             raise ConnectionError(f"gripper command {command} with {len(payload)} bytes")
-        values = GRIPPER_REQUESTS[call].unpack(payload)
+        values = REQUESTS[call].unpack(payload)
         self._abort()
-        if call is GripperCall.STOP:
+        if call is Call.STOP:
             self._target = self.width
-            self._answer(call, command_id, GripperStatus.SUCCESS)
+            self._answer(call, command_id, Status.SUCCESS)
         elif not all(math.isfinite(v) and v >= 0 for v in values) or (values and values[0] > self._gripper.width):
-            self._answer(call, command_id, GripperStatus.FAIL)
+            self._answer(call, command_id, Status.FAIL)
         else:
             self._begin(call, command_id, values)
 
-    def _begin(self, call: GripperCall, command_id: int, values: tuple[float, ...]) -> None:
+    def _begin(self, call: Call, command_id: int, values: tuple[float, ...]) -> None:
         self._call = call, command_id, values
         self.grasped = False
-        asked = {GripperCall.GRASP: 3, GripperCall.MOVE: 1}.get(call)
+        asked = {Call.GRASP: 3, Call.MOVE: 1}.get(call)
         self._speed = min(values[asked], self._gripper.speed) if asked is not None else self._gripper.speed
-        self._target = {GripperCall.HOMING: self._gripper.width, GripperCall.GRASP: 0.0}.get(call, values[0] if values else 0.0)
+        self._target = {Call.HOMING: self._gripper.width, Call.GRASP: 0.0}.get(call, values[0] if values else 0.0)
 
     def advance(self, dt: float) -> None:
         """Let s of time pass."""
@@ -76,11 +76,11 @@ class Hand:
         assert self._call is not None
         call, command_id, values = self._call
         self._call = None
-        status = GripperStatus.SUCCESS
-        if call is GripperCall.GRASP:
+        status = Status.SUCCESS
+        if call is Call.GRASP:
             width, inner, outer = values[:3]
             self.grasped = self._held > 0 and not self.misses and width - inner <= self.width <= width + outer
-            status = GripperStatus.SUCCESS if self.grasped else GripperStatus.UNSUCCESSFUL
+            status = Status.SUCCESS if self.grasped else Status.UNSUCCESSFUL
         self._answer(call, command_id, status)
 
     def _abort(self) -> None:
@@ -88,7 +88,7 @@ class Hand:
         if self._call is not None:
             call, command_id, _ = self._call
             self._call = None
-            self._answer(call, command_id, GripperStatus.ABORTED)
+            self._answer(call, command_id, Status.ABORTED)
 
     def leave(self) -> None:
         """The client is gone; the fingers stay."""
@@ -97,7 +97,7 @@ class Hand:
     def state(self) -> bytes:
         """The next state datagram."""
         self._number += 1
-        record = np.zeros((), GRIPPER_STATE)
+        record = np.zeros((), STATE)
         record["message_id"], record["width"], record["max_width"] = self._number, self.width, self._gripper.width
         record["is_grasped"], record["temperature"] = self.grasped, 30
         return record.tobytes()

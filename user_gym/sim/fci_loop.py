@@ -21,7 +21,8 @@ import numpy as np
 
 from user_gym.core import RobotSpec, Task
 from user_gym.errors import RobotFault, UserGymError
-from user_gym.robots.wire.fci import GRIPPER, GRIPPER_PORT, GRIPPER_VERSION, ROBOT, ROBOT_PORT, TICK, Outcome, Version
+from user_gym.robots.wire import fci_gripper
+from user_gym.robots.wire.fci import GRIPPER, GRIPPER_PORT, ROBOT, ROBOT_PORT, TICK, Outcome, Version
 from user_gym.sim.fci_calls import Calls
 from user_gym.sim.fci_faults import Faults
 from user_gym.sim.fci_gate import Gate, Progress, check
@@ -49,8 +50,7 @@ class Loop:
         task: whose objects stand around it.
         address: IP address.
         mode: as `Gate` takes it.
-        friction: as `Body` takes it.
-        lost_cycles: as `Motions` takes it.
+        friction, lost_cycles: as `Motions` takes them.
         model: gives the client's model.
         lock: held while physics moves.
     """
@@ -78,7 +78,7 @@ class Loop:
         self._robot = ClientPort(address, ROBOT_PORT, ROBOT, version.number, self._calls.serve, self._arrive, self._leave)
         self.hand = Hand(spec.gripper, held_width(task), lambda *reply: self._gripper.answer(*reply))
         self._gripper = ClientPort(
-            address, GRIPPER_PORT, GRIPPER, GRIPPER_VERSION, self.hand.serve, self._hand_arrives, self._hand_leaves
+            address, GRIPPER_PORT, GRIPPER, fci_gripper.VERSION, self.hand.serve, self._hand_arrives, self._hand_leaves
         )
         self._client: tuple[str, int] | None = None
         self._hand_client: tuple[str, int] | None = None
@@ -242,10 +242,10 @@ class Loop:
         if not again:
             self._number += 1
             self._begun += 1
-        if self._client is None or self.faults.dead or self._robot.udp is None:
+        if self._client is None or self.faults.dead:
             return
         state = self._state.bytes if again else self._state.write(self._number, self.motions)
-        self._datagram(self._robot.udp, state, self._client)
+        self._robot.datagram(state, self._client)
 
     def _wait(self, timeout: float, commands: bool = False) -> None:
         """Serve TCP, the side door and the gripper's states; at most so many s."""
@@ -253,16 +253,14 @@ class Loop:
         now = monotonic()
         if self._hand_client is not None and now >= self._hand_next:
             self._hand_next = now + PERIOD
-            if self._gripper.udp is not None and not self.faults.dead:
-                self._datagram(self._gripper.udp, self.hand.state(), self._hand_client)
+            if not self.faults.dead:
+                self._gripper.datagram(self.hand.state(), self._hand_client)
         sockets: list[socket.socket] = [self._woken]
         if not self.faults.dead:
             sockets += [*self._robot.sockets, *self._gripper.sockets]
             if commands and self._robot.udp is not None:
                 sockets.append(self._robot.udp)
         ready, _, _ = select.select(sockets, [], [], max(0.0, min(timeout, PERIOD)))
-        if not ready:
-            return
         if self._woken in ready:
             self._woken.recv(4096)
         with self._lock:
@@ -276,12 +274,6 @@ class Loop:
             future.set_result(job())
         except (UserGymError, KeyError, TypeError, ValueError) as error:  # the visitor's mistakes, told to the visitor
             future.set_exception(error)
-
-    def _datagram(self, udp: socket.socket, data: bytes | bytearray, place: tuple[str, int]) -> None:
-        try:
-            udp.sendto(data, place)
-        except OSError as error:  # a client that is going; TCP will tell
-            _log.debug("datagram to %s: %s", place, error)
 
     def _arrive(self, place: tuple[str, int]) -> None:
         self._client, self._next = place, 0.0

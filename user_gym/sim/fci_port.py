@@ -124,6 +124,15 @@ class ClientPort:
         except OSError as error:
             _log.debug("client of %s takes no reply: %s", self._place, error)
 
+    def datagram(self, data: bytes | bytearray, place: tuple[str, int]) -> None:
+        """Send to the client's UDP socket. Never raises: a client that is gone shows when it is read from."""
+        if self.udp is None:
+            return
+        try:
+            self.udp.sendto(data, place)
+        except OSError as error:
+            _log.debug("datagram to %s: %s", place, error)
+
     def _accept(self) -> None:
         assert self._listener is not None
         try:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from user_gym.robots.wire import fci
+from user_gym.robots.wire import fci, fci_gripper
 from user_gym.robots.wire.fci import Call, Generator, Outcome
 
 OFFSETS = {  # field: in version 5, in version 10
@@ -73,7 +73,7 @@ def test_the_sizes_are_those_that_wheels_accept() -> None:
     assert (fci.V5.state.itemsize, fci.V10.state.itemsize) == (2373, 1377)
     assert (fci.V5.command.itemsize, fci.V10.command.itemsize) == (370, 371)
     assert (fci.V5.move.size, fci.V10.move.size) == (56, 113)
-    assert fci.GRIPPER_STATE.itemsize == 23
+    assert fci_gripper.STATE.itemsize == 23
     assert (fci.ROBOT.header.size, fci.GRIPPER.header.size) == (12, 10)
     assert len(fci.ERRORS) == 41
 

@@ -1,4 +1,4 @@
-"""Franka's robot and gripper protocol as data: layouts, numbers and names of each server version. Pure; opens no socket.
+"""Franka's robot protocol as data: layouts, numbers and names of each server version. Pure.
 
 All structs are packed and little-endian; matrices are column-major; SI units. What differs between versions stands in `V5` and
 `V10`, and nowhere else. Source: libfranka-common's service_types.h and rbk_types.h; the sizes were checked against wheels.
@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 ROBOT_PORT, GRIPPER_PORT = 1337, 1338  # fixed in the clients
-GRIPPER_VERSION = 3
 TICK = 0.001  # s between two states
 MAX_MESSAGE = 4096  # bytes of a request; the longest is SetCollisionBehavior's 428
 
@@ -169,9 +168,6 @@ _COMMAND = [
     ("motion_generation_finished", "u1"),
     ("tau_J_d", "<f8", (7,)),
 ]
-GRIPPER_STATE = np.dtype(
-    [("message_id", "<u4"), ("width", "<f8"), ("max_width", "<f8"), ("is_grasped", "u1"), ("temperature", "<u2")]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,33 +294,3 @@ GRIPPER = Port(struct.Struct("<HII"), struct.Struct("<H"))
 CONNECT_REQUEST = struct.Struct("<HH")  # version, the client's UDP port
 CONNECT_VERSION = struct.Struct("<H")
 ACCEPTED, OTHER_VERSION = 0, 1
-
-
-class GripperCall(IntEnum):
-    """What a client may ask of a gripper."""
-
-    CONNECT = 0
-    HOMING = 1
-    GRASP = 2
-    MOVE = 3
-    STOP = 4
-
-
-GRIPPER_REQUESTS = MappingProxyType(
-    {
-        GripperCall.CONNECT: CONNECT_REQUEST,
-        GripperCall.HOMING: struct.Struct(""),
-        GripperCall.GRASP: struct.Struct("<5d"),  # width, epsilon inner, epsilon outer m, speed m/s, force N
-        GripperCall.MOVE: struct.Struct("<2d"),  # width m, speed m/s
-        GripperCall.STOP: struct.Struct(""),
-    }
-)
-
-
-class GripperStatus(IntEnum):
-    """How a gripper's call ended."""
-
-    SUCCESS = 0
-    FAIL = 1  # the client throws
-    UNSUCCESSFUL = 2  # the client's call returns False
-    ABORTED = 3  # the client throws
