@@ -17,16 +17,15 @@ import pytest
 
 from benchmarks.machine import describe, keep
 from user_gym.core import Command
-from user_gym.real import arx_law
-from user_gym.real.arx import ArxDriver
+from user_gym.real.arx.driver import ArxDriver
+from user_gym.real.arx.law import Measured, cartesian
 from user_gym.real.clock import WallClock
-from user_gym.robots import dynamics, kinematics, specs
+from user_gym.robots import dynamics, kinematics, registry, specs
 from user_gym.robots.gate import GateClock
 from user_gym.sim.twin_process import TwinProcess
 
 ROBOTS = ("arx-x5", "arx-l5")
 PERIOD = 0.1  # s, of a policy
-PAYLOAD = (0.11, 0.0, 0.0, (0.06 * -0.02 + 0.05 * 0.019) / 0.11)  # the twin's fingers and the task's peg
 
 
 @contextmanager
@@ -34,10 +33,13 @@ def driver(robot: str, mode: str) -> Iterator[ArxDriver]:
     """Connected, on a twin in another process."""
     with tempfile.TemporaryDirectory() as folder:
         bus = f"seqpacket:{folder}/bus"
-        with TwinProcess("user_gym.sim.can_twin:CanTwin", robot, {"bus": bus, "mode": mode}) as twin:
+        with TwinProcess("user_gym.sim.can.twin:CanTwin", robot, {"bus": bus, "mode": mode}) as twin:
             clock: Any = GateClock(twin.side) if mode == "gated" else WallClock()
             clock.connect()
-            found = ArxDriver(specs.spec(robot), "tcp", bus, clock, payload=PAYLOAD, leave="hold")
+            spec = specs.spec(robot)
+            found = ArxDriver(
+                spec, "tcp", bus, clock, payload=dynamics.held(registry.make_task("PegInsert", spec)), leave="hold"
+            )
             try:
                 found.connect()
                 yield found
@@ -65,10 +67,10 @@ def bench_law_and_gravity(benchmark: Any) -> None:
 
 
 def _think(spec: Any) -> None:
-    law = arx_law.cartesian(spec, spec.compliance, np.array([0.3, 0, 0.1, 0, 0, 0]))
+    law = cartesian(spec, spec.compliance, np.array([0.3, 0, 0.1, 0, 0, 0]))
     tool, gravity = kinematics.linearise(spec, spec.home), dynamics.gravity(spec, spec.home)
     none = np.zeros(6)
-    law.orders(arx_law.Measured(0.0, 0, spec.home, none, none, gravity, tool, 0.0, 0.0, 0.0, none), 0.005)
+    law.orders(Measured(0.0, 0, spec.home, none, none, gravity, tool, 0.0, 0.0, 0.0, none), 0.005)
 
 
 def _gated(robot: str) -> str:

@@ -23,8 +23,8 @@ from user_gym.robots import motors, specs
 from user_gym.robots.gate import GateClock
 from user_gym.robots.wire import buses, damiao, encos
 from user_gym.robots.wire.mit import Mit
-from user_gym.sim.can_arm import CanArm
-from user_gym.sim.can_twin import CanTwin
+from user_gym.sim.can.arm import CanArm
+from user_gym.sim.can.twin import CanTwin
 from user_gym.sim.twin_process import TwinProcess
 from user_gym.tasks.peg_insert import PegInsert
 
@@ -90,7 +90,7 @@ def client(kind: str, mode: str = "gated") -> Iterator[Client]:
         else:
             place = str(Path(folder) / "b") if kind == "seqpacket" else "127.0.0.1:0"
             options = {"bus": f"{kind}:{place}", "mode": mode, "side": side}
-            twin = TwinProcess("user_gym.sim.can_twin:CanTwin", ROBOT, options)
+            twin = TwinProcess("user_gym.sim.can.twin:CanTwin", ROBOT, options)
         with twin:
             one = Client(_bus(side), side, twin.pid if isinstance(twin, TwinProcess) else None)
             if mode == "gated":

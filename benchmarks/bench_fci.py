@@ -77,7 +77,7 @@ def bench_franky_and_its_twin() -> None:
     """Ticks per second in lock-step, policy steps of 100 ticks per second when gated, ticks and missed cycles when paced."""
     runs = []
     for _ in range(REPETITIONS):
-        with TwinProcess("user_gym.sim.fci_twin:FciTwin", "franka-fr3", {"address": ADDRESS, "mode": "lockstep"}) as twin:
+        with TwinProcess("user_gym.sim.fci.twin:FciTwin", "franka-fr3", {"address": ADDRESS, "mode": "lockstep"}) as twin:
             order = [sys.executable, "-c", CLIENT, ADDRESS, twin.side, str(PACED_SECONDS)]
             done = subprocess.run(order, capture_output=True, text=True, timeout=120 + PACED_SECONDS)
             assert done.returncode == 0, done.stdout + done.stderr

@@ -155,7 +155,7 @@ def twins(rounds: int = 3, steps: int = 60) -> list[str]:
     with ExitStack() as stack:
         rows = []
         for place in places:
-            twin = stack.enter_context(TwinProcess("user_gym.sim.fci_twin:FciTwin", "franka-fr3", {"address": place, **paced}))
+            twin = stack.enter_context(TwinProcess("user_gym.sim.fci.twin:FciTwin", "franka-fr3", {"address": place, **paced}))
             rows.append({"address": place, "twin": twin.side, "clock": "wall"})
         for _ in range(rounds):
             for n, figures in medians.items():

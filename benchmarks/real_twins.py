@@ -57,12 +57,12 @@ def twin(robot: str, **options: Any) -> Iterator[dict[str, str]]:
     number = next(_places)
     if robot.startswith("franka"):
         address = f"127.{os.getpid() >> 8 & 255}.{os.getpid() & 255}.{number}"
-        with TwinProcess("user_gym.sim.fci_twin:FciTwin", robot, {"address": address, "mode": "gated", **options}) as process:
+        with TwinProcess("user_gym.sim.fci.twin:FciTwin", robot, {"address": address, "mode": "gated", **options}) as process:
             yield {"robot": robot, "address": address, "twin": process.side}
     else:
         with tempfile.TemporaryDirectory() as folder:
             bus = f"seqpacket:{folder}/can"
-            with TwinProcess("user_gym.sim.can_twin:CanTwin", robot, {"bus": bus, "mode": "gated", **options}) as process:
+            with TwinProcess("user_gym.sim.can.twin:CanTwin", robot, {"bus": bus, "mode": "gated", **options}) as process:
                 yield {"robot": robot, "address": bus, "twin": process.side}
 
 

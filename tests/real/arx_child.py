@@ -5,12 +5,9 @@ import sys
 import numpy as np
 
 from user_gym.core import Command
-from user_gym.real.arx import ArxDriver
+from user_gym.real.arx.driver import ArxDriver
 from user_gym.real.clock import WallClock
 from user_gym.robots import specs
-
-FINGERS = (0.06, 0.0, 0.0, -0.02)
-FINGERS_AND_PEG = (0.11, 0.0, 0.0, (0.06 * -0.02 + 0.05 * 0.019) / 0.11)
 
 
 def say(word):
@@ -24,10 +21,7 @@ def gated(robot, bus, side):
 
     import user_gym  # noqa: F401
 
-    env = gym.make(
-        "User/PegInsert-real-v0", robot=robot, address=bus, twin=side, obs="state",
-        driver_options={"payload": FINGERS_AND_PEG},
-    )  # fmt: skip
+    env = gym.make("User/PegInsert-real-v0", robot=robot, address=bus, twin=side)
     rng = np.random.default_rng(0)
     for seed in (0, 1):
         obs, _ = env.reset(seed=seed)
@@ -47,16 +41,13 @@ def main(mode, robot, bus, side):
 
         import user_gym  # noqa: F401
 
-        env = gym.make(
-            "User/PegInsert-real-v0", robot=robot, address=bus, twin=side, clock="wall", obs="state",
-            driver_options={"payload": FINGERS_AND_PEG},
-        )  # fmt: skip
+        env = gym.make("User/PegInsert-real-v0", robot=robot, address=bus, twin=side, clock="wall")
         env.reset(seed=0)
         say("ready")
         while True:
             env.step(np.zeros(env.action_space.shape, np.float32))
     clock = WallClock()
-    driver = ArxDriver(spec, "tcp", bus, clock, payload=FINGERS)
+    driver = ArxDriver(spec, "tcp", bus, clock)
     driver.connect()
     state = driver.begin()
     target = state.tcp.copy()

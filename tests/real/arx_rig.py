@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from user_gym.core import F64, Command, RobotState
-from user_gym.real.arx import ArxDriver
+from user_gym.real.arx.driver import ArxDriver
 from user_gym.robots import kinematics, specs
 from user_gym.robots.gate import GateClock
 from user_gym.robots.side import Side
-from user_gym.sim.can_twin import CanTwin
+from user_gym.sim.can.twin import CanTwin
 from user_gym.testing.bench import Bench
 
-FINGERS = (0.06, 0.0, 0.0, -0.02)  # kg, m: the simulator's own fingers, which the vendor's last link contains already
 PERIOD = 0.1
 _counter = itertools.count()
 
@@ -37,7 +36,7 @@ class Rig:
         self.clock.connect()
         self.side = Side(side)
         self.side.connect()
-        self.driver = ArxDriver(self.spec, control, name, self.clock, **{"payload": FINGERS, **options})
+        self.driver = ArxDriver(self.spec, control, name, self.clock, **options)
 
     def __enter__(self) -> Rig:
         return self

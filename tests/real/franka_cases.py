@@ -7,7 +7,7 @@ import pytest
 from franka_rig import Rig, address
 
 from user_gym.robots import registry, specs
-from user_gym.sim.fci_twin import FciTwin
+from user_gym.sim.fci.twin import FciTwin
 
 STIFFNESS, DAMPING, CLIP = 2000.0, 89.0, (0.003, 0.003, 0.010)
 

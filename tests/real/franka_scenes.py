@@ -25,9 +25,9 @@ _ROBOT = {"franky": "franka-fr3", "panda": "franka-fer"}
 
 def _driver(vendor: str, address: str, clock: Any, control: str = "tcp", **options: Any) -> Any:
     if vendor == "franky":
-        from user_gym.real.franky_driver import FrankyDriver as Driver
+        from user_gym.real.franka.franky_driver import FrankyDriver as Driver
     else:
-        from user_gym.real.panda_driver import PandaDriver as Driver
+        from user_gym.real.franka.panda_driver import PandaDriver as Driver
     return Driver(specs.SPECS[_ROBOT[vendor]], control, address, clock, **options)
 
 

@@ -11,15 +11,14 @@ import pytest
 
 from user_gym.core import Command
 from user_gym.errors import LinkLost
-from user_gym.real.arx import ArxDriver
+from user_gym.real.arx.driver import ArxDriver
 from user_gym.real.clock import WallClock
 from user_gym.robots import kinematics, registry, specs
-from user_gym.sim.can_twin import CanTwin
+from user_gym.sim.can.twin import CanTwin
 from user_gym.sim.twin_process import TwinProcess
 from user_gym.testing.bench import Bench
 
 CHILD = str(Path(__file__).with_name("arx_child.py"))
-FINGERS = (0.06, 0.0, 0.0, -0.02)
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ class Child:
 
 def test_the_loop_holds_the_arm_while_nobody_gives_orders(paced):
     twin = paced()
-    driver = ArxDriver(twin.spec, "tcp", twin.bus, WallClock(), payload=FINGERS, leave="hold")
+    driver = ArxDriver(twin.spec, "tcp", twin.bus, WallClock(), leave="hold")
     driver.connect()
     before = tool(twin)
     let_pass(twin, 1.0)
@@ -89,7 +88,7 @@ def test_the_loop_holds_the_arm_while_nobody_gives_orders(paced):
 @pytest.mark.slow
 def test_closing_lets_the_arm_down_slowly_and_switches_its_motors_off(paced):
     twin = paced("arx-l5")
-    driver = ArxDriver(twin.spec, "tcp", twin.bus, WallClock(), payload=FINGERS)
+    driver = ArxDriver(twin.spec, "tcp", twin.bus, WallClock())
     driver.connect()
     highest, fastest, done = tool(twin)[2], 0.0, []
     thread = threading.Thread(target=lambda: done.append(driver.close()))
@@ -106,7 +105,7 @@ def test_closing_lets_the_arm_down_slowly_and_switches_its_motors_off(paced):
 
 def test_a_bus_that_goes_away_is_lost_within_a_second(paced):
     twin = paced()
-    driver = ArxDriver(twin.spec, "tcp", twin.bus, WallClock(), payload=FINGERS, leave="hold")
+    driver = ArxDriver(twin.spec, "tcp", twin.bus, WallClock(), leave="hold")
     driver.connect()
     twin.close()
 
@@ -156,7 +155,7 @@ def test_gated_runs_of_fresh_processes_are_equal_bit_by_bit(tmp_path):
     def run(number):
         side, path = f"unix:{tmp_path}/side{number}", f"seqpacket:{tmp_path}/bus{number}"
         options = {"bus": path, "side": side, "mode": "gated"}
-        with TwinProcess("user_gym.sim.can_twin:CanTwin", "arx-x5", options) as twin:
+        with TwinProcess("user_gym.sim.can.twin:CanTwin", "arx-x5", options) as twin:
             arguments = [sys.executable, CHILD, "gated", "arx-x5", path, twin.side]
             return subprocess.run(arguments, stdout=subprocess.PIPE, timeout=100, check=True).stdout
 

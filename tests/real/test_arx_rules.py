@@ -6,9 +6,9 @@ from arx_rig import PERIOD, Rig
 
 from user_gym.core import Command
 from user_gym.errors import BadOption, LinkLost, Reflex, RobotFault, Stopped
-from user_gym.real.arx_law import Joints
-from user_gym.real.arx_line import Line, Reading
-from user_gym.real.arx_senses import Senses
+from user_gym.real.arx.law import Joints
+from user_gym.real.arx.line import Line, Reading
+from user_gym.real.arx.senses import Senses
 from user_gym.robots import motors, specs
 from user_gym.robots.wire.damiao import Register
 

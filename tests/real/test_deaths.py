@@ -34,7 +34,7 @@ while True:
 
 
 def fr3(folder):
-    from user_gym.sim.fci_twin import FciTwin
+    from user_gym.sim.fci.twin import FciTwin
 
     pid = os.getpid()
     address = f"127.{230 + pid % 20}.{pid // 20 % 250 + 1}.{time.monotonic_ns() % 250 + 1}"
@@ -45,7 +45,7 @@ def fr3(folder):
 
 
 def x5(folder):
-    from user_gym.sim.can_twin import CanTwin
+    from user_gym.sim.can.twin import CanTwin
 
     bus, spec = f"seqpacket:{folder}/bus", specs.spec("arx-x5")
     twin = CanTwin(spec, PegInsert(spec), bus, mode="paced", side="127.0.0.1:0")

@@ -8,8 +8,8 @@ import pytest
 
 from user_gym.core import Gripper
 from user_gym.errors import BadOption, Halted, LinkLost, MissingSystem, Reflex, RobotFault, Unreachable
-from user_gym.real import franka, franka_path
-from user_gym.real.franka_hand import FrankaHand
+from user_gym.real.franka import control_box, path
+from user_gym.real.franka.hand import FrankaHand
 from user_gym.robots import kinematics, reach, specs
 
 FER = specs.SPECS["franka-fer"]
@@ -29,7 +29,7 @@ FER = specs.SPECS["franka-fer"]
     ],
 )
 def test_libfrankas_words_become_the_fault_they_mean(text, kind, says):
-    told = franka.fault(RuntimeError(text), "franka-fr3", "10.0.0.7")
+    told = control_box.fault(RuntimeError(text), "franka-fr3", "10.0.0.7")
     assert type(told) is kind
     assert says in str(told)
     assert "10.0.0.7" in str(told)
@@ -38,8 +38,8 @@ def test_libfrankas_words_become_the_fault_they_mean(text, kind, says):
 @pytest.mark.parametrize(("mode", "kind"), [("kReflex", Reflex), ("RobotMode.UserStopped", Halted), ("kGuiding", RobotFault)])
 def test_a_robot_that_is_not_ready_is_refused_in_words(mode, kind):
     with pytest.raises(kind):
-        franka.refuse_mode(mode, "franka-fr3", "10.0.0.7")
-    franka.refuse_mode("RobotMode.Idle", "franka-fr3", "10.0.0.7")
+        control_box.refuse_mode(mode, "franka-fr3", "10.0.0.7")
+    control_box.refuse_mode("RobotMode.Idle", "franka-fr3", "10.0.0.7")
 
 
 @pytest.mark.parametrize(
@@ -67,46 +67,46 @@ def test_a_bad_option_is_named(bad):
         "patience": 1.0,
     }
     with pytest.raises(BadOption, match=next(iter(bad))):
-        franka.options(**good | bad)
+        control_box.options(**good | bad)
 
 
 def test_a_real_arm_needs_a_real_time_kernel_and_a_twin_on_this_machine_does_not(monkeypatch, tmp_path):
     kernel = tmp_path / "realtime"
-    monkeypatch.setattr(franka, "_KERNEL", kernel)
-    assert not franka.enforce_realtime("auto", "127.0.0.77")
-    assert not franka.enforce_realtime("ignore", "10.0.0.7")
+    monkeypatch.setattr(control_box, "_KERNEL", kernel)
+    assert not control_box.enforce_realtime("auto", "127.0.0.77")
+    assert not control_box.enforce_realtime("ignore", "10.0.0.7")
     with pytest.raises(MissingSystem, match=r"PREEMPT_RT.*10\.0\.0\.7"):
-        franka.enforce_realtime("auto", "10.0.0.7")
+        control_box.enforce_realtime("auto", "10.0.0.7")
     kernel.write_text("1\n")
-    assert franka.enforce_realtime("auto", "10.0.0.7")
+    assert control_box.enforce_realtime("auto", "10.0.0.7")
 
 
 def test_another_tool_than_the_specs_is_refused():
     ours = np.eye(4)
     ours[:3, :3] = np.array([[1, 1, 0], [-1, 1, 0], [0, 0, 2**0.5]]) / 2**0.5
     ours[2, 3] = 0.1034
-    franka.check_tool(FER, ours, "10.0.0.7")
+    control_box.check_tool(FER, ours, "10.0.0.7")
     bare = np.eye(4)
     with pytest.raises(RobotFault, match="Franka Hand"):
-        franka.check_tool(FER, bare, "10.0.0.7")
+        control_box.check_tool(FER, bare, "10.0.0.7")
     turned = ours.copy()
     turned[:3, :3] = np.eye(3)
     with pytest.raises(RobotFault, match="Franka Hand"):
-        franka.check_tool(FER, turned, "10.0.0.7")
+        control_box.check_tool(FER, turned, "10.0.0.7")
 
 
 def test_the_slow_way_is_straight_gentle_and_ends_in_the_posture_asked_for():
     q = FER.home + [0.1, -0.1, 0.3, 0.1, 0.2, -0.1, 0.2]
     goal = reach.solve(FER, np.array([0.5, 0.05, 0.2, 0, 0, 0.4]))
-    way = franka_path.plan(FER, q, [goal], 0.1)
+    way = path.plan(FER, q, [goal], 0.1)
     points = kinematics.position(FER, way)
     line = points[-1] - points[0]
     off = np.linalg.norm(np.cross(points - points[0], line / np.linalg.norm(line)), axis=1)
-    speed = np.diff(way, axis=0) / franka_path.TICK
-    change = np.diff(speed, axis=0) / franka_path.TICK
+    speed = np.diff(way, axis=0) / path.TICK
+    change = np.diff(speed, axis=0) / path.TICK
     assert np.abs(way[-1] - goal).max() < 1e-9
     assert off.max() < 1e-6
-    assert np.linalg.norm(np.diff(points, axis=0), axis=1).max() / franka_path.TICK <= 0.1 + 1e-6
+    assert np.linalg.norm(np.diff(points, axis=0), axis=1).max() / path.TICK <= 0.1 + 1e-6
     assert (np.abs(speed) < 0.3 * FER.dq_max).all()
     assert np.abs(change).max() < 3.0  # rad/s2; the arm takes 7.5 and more
     assert np.abs(speed[[0, -1]]).max() < 1e-3
@@ -116,7 +116,7 @@ def test_a_way_that_leaves_the_joint_limits_is_refused():
     goal = FER.home.copy()
     goal[5] = FER.q_max[5] + 0.1
     with pytest.raises(Unreachable):
-        franka_path.plan(FER, FER.home, [goal], 0.1)
+        path.plan(FER, FER.home, [goal], 0.1)
 
 
 class _Fingers:

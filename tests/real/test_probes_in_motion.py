@@ -15,7 +15,7 @@ import user_gym  # noqa: F401 - registers the ids
 from user_gym.core import Device
 from user_gym.robots import discovery, specs
 from user_gym.robots.probes import fci, twin
-from user_gym.sim.fci_twin import FciTwin
+from user_gym.sim.fci.twin import FciTwin
 from user_gym.tasks.peg_insert import PegInsert
 
 STEPS = 30

@@ -26,7 +26,7 @@ def loopback() -> str:
 
 
 def franka(robot: str, task, folder):
-    from user_gym.sim.fci_twin import FciTwin
+    from user_gym.sim.fci.twin import FciTwin
 
     twin = FciTwin(specs.spec(robot), task, address=loopback())
     twin.open()
@@ -34,7 +34,7 @@ def franka(robot: str, task, folder):
 
 
 def arx(robot: str, task, folder):
-    from user_gym.sim.can_twin import CanTwin
+    from user_gym.sim.can.twin import CanTwin
 
     bus = f"seqpacket:{folder}/{next(_counter)}.can"
     twin = CanTwin(specs.spec(robot), task, bus, side="127.0.0.1:0")
@@ -133,8 +133,6 @@ class TestFr3Env(RealEnvs):
 @pytest.mark.slow
 class TestFerEnv(RealEnvs):
     robot = "franka-fer"
-    # Its robot's own thresholds see an impact at full speed that the FR3's do not.
-    kwargs = {"driver_options": {"force_threshold": 100.0, "torque_threshold": 100.0}}  # noqa: RUF012
 
 
 @can

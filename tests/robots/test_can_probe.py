@@ -15,7 +15,7 @@ from user_gym.errors import LinkLost, RobotFault, UnknownName  # noqa: E402
 from user_gym.robots import motors, specs  # noqa: E402
 from user_gym.robots.probes import can as probe  # noqa: E402
 from user_gym.robots.wire import buses, damiao  # noqa: E402
-from user_gym.sim.can_twin import CanTwin  # noqa: E402
+from user_gym.sim.can.twin import CanTwin  # noqa: E402
 from user_gym.tasks.peg_insert import PegInsert  # noqa: E402
 
 _numbers = itertools.count()

@@ -10,7 +10,7 @@ import can
 from user_gym.robots import specs
 from user_gym.robots.side import Side
 from user_gym.robots.wire import buses
-from user_gym.sim.can_twin import CanTwin
+from user_gym.sim.can.twin import CanTwin
 from user_gym.tasks.peg_insert import PegInsert
 
 JOINTS, GRIPPER = (1, 2, 4, 5, 6, 7), 8

@@ -17,7 +17,7 @@ from user_gym.robots import specs
 from user_gym.robots.wire import buses
 from user_gym.robots.wire.buses import BusName
 from user_gym.robots.wire.can_frame import EXTENDED, Frame, pack
-from user_gym.sim.can_served import ServedBus
+from user_gym.sim.can.served import ServedBus
 
 KINDS = ("seqpacket", "virtual", "socketcand")
 X5 = specs.spec("arx-x5")

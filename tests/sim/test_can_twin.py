@@ -16,7 +16,7 @@ from user_gym.robots import kinematics, pose, specs
 from user_gym.robots.gate import GateCamera, GateClock, GateScene
 from user_gym.robots.side import Side
 from user_gym.robots.wire import buses
-from user_gym.sim.can_twin import CanTwin
+from user_gym.sim.can.twin import CanTwin
 from user_gym.sim.twin_process import TwinProcess
 from user_gym.tasks.peg_insert import PegInsert
 
@@ -26,7 +26,7 @@ HELD_ANGLE = 5.03 * 0.020 / 0.088  # rad of the gripper's motor around the peg
 
 
 def gravity(spec, q, step=1e-5):
-    """N m that carry the arm: the slope of its potential energy, by differences; fingers and peg hang on the tool."""
+    """N m that carry the arm: the slope of its potential energy, by differences; the peg hangs on the tool."""
 
     def energy(angles):
         at, total = np.array([0, 0, 0, 0, 0, 0, 1.0]), 0.0
@@ -36,7 +36,7 @@ def gravity(spec, q, step=1e-5):
             at = pose.compose(at, np.array([0, 0, 0, *turn, np.cos(angles[i] / 2)]))
             total += spec.link_mass[i + 1] * pose.compose(at, np.array([*spec.link_com[i + 1], 0, 0, 0, 1.0]))[2]
         tool = pose.compose(pose.compose(at, spec.flange), spec.tcp)
-        for mass, z in ((0.03, -0.02), (0.03, -0.02), (0.05, 0.019)):  # fingers, and the peg's middle
+        for mass, z in ((0.05, 0.019),):  # the peg's middle
             total += mass * pose.compose(tool, np.array([0, 0, z, 0, 0, 0, 1.0]))[2]
         return total * spec.gravity
 
@@ -318,7 +318,7 @@ def test_a_twin_runs_in_a_process_of_its_own_and_leaves_no_socket() -> None:
     with tempfile.TemporaryDirectory(prefix="can") as folder:
         bus, side = f"seqpacket:{folder}/b", f"unix:{folder}/s"
         options = {"bus": bus, "side": side, "friction": 0.0, "posture": [0.0, 1.2, 1.4, -0.7, 0.0, 0.0]}
-        with TwinProcess("user_gym.sim.can_twin:CanTwin", "arx-x5", options):
+        with TwinProcess("user_gym.sim.can.twin:CanTwin", "arx-x5", options):
             with buses.connect(bus) as link:
                 link.send(can.Message(arbitration_id=2, data=EC_IDLE, is_extended_id=False))
                 message = link.recv(PATIENCE)

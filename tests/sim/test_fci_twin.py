@@ -17,7 +17,7 @@ from user_gym.robots import gate, kinematics, specs
 from user_gym.robots.franka import FR3
 from user_gym.robots.side import Side
 from user_gym.robots.wire.fci import ERRORS
-from user_gym.sim.fci_twin import FciTwin
+from user_gym.sim.fci.twin import FciTwin
 from user_gym.tasks.peg_insert import PegInsert
 
 IDLE, MOVE, REFLEX, USER_STOPPED = 1, 2, 4, 5

@@ -14,7 +14,7 @@ from fci_client import free_address, run
 from user_gym.core import RobotSpec
 from user_gym.robots import kinematics
 from user_gym.robots.franka import FER, FR3
-from user_gym.sim.fci_twin import FciTwin
+from user_gym.sim.fci.twin import FciTwin
 from user_gym.sim.plant import compile_plant
 from user_gym.sim.twin_process import TwinProcess
 from user_gym.tasks.peg_insert import PegInsert
@@ -120,7 +120,7 @@ def test_gated_impedance_tracking_into_contact_is_bit_identical_with_a_stall_of_
     runs = []
     for stall in ("0", "1.5"):
         options = {"address": free_address(), "mode": "lockstep"}
-        with TwinProcess("user_gym.sim.fci_twin:FciTwin", "franka-fr3", options) as twin:
+        with TwinProcess("user_gym.sim.fci.twin:FciTwin", "franka-fr3", options) as twin:
             runs.append(json.loads(run(TRACKING, options["address"], twin.side, stall).splitlines()[-1]))
     assert runs[0] == runs[1]
     assert runs[0]["force"] == pytest.approx(-20.0, abs=1.0)  # 2000 N/m times the clip of 10 mm, pressed on the board

@@ -14,7 +14,7 @@ from user_gym.errors import Closed, RobotFault
 from user_gym.robots.side import Side
 from user_gym.sim.twin_process import TwinProcess
 
-TWIN = "user_gym.sim.fci_twin:FciTwin"
+TWIN = "user_gym.sim.fci.twin:FciTwin"
 
 
 def test_it_answers_at_its_side_door_until_it_is_closed() -> None:

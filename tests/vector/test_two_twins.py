@@ -37,7 +37,7 @@ def twin(tmp_path, monkeypatch):
     started = []
 
     def start() -> dict:
-        process = TwinProcess("user_gym.sim.fci_twin:FciTwin", "franka-fr3", {"address": (address := loopback())})
+        process = TwinProcess("user_gym.sim.fci.twin:FciTwin", "franka-fr3", {"address": (address := loopback())})
         started.append(process)
         process.open()
         return {"address": address, "twin": process.side}

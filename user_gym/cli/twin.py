@@ -77,7 +77,7 @@ def _twin(arguments: argparse.Namespace, spec: RobotSpec, task: Task) -> _Twin:
         case "franka":
             if arguments.bus is not None:
                 raise BadOption("--bus", arguments.bus, f"none for {spec.name}", "a Franka has an --address")
-            from user_gym.sim.fci_twin import FciTwin
+            from user_gym.sim.fci.twin import FciTwin
 
             address = arguments.address or FRANKA_ADDRESS
             arm = FciTwin(spec, task, address, arguments.mode, arguments.side, friction=arguments.friction)
@@ -85,7 +85,7 @@ def _twin(arguments: argparse.Namespace, spec: RobotSpec, task: Task) -> _Twin:
         case "arx":
             if arguments.address is not None:
                 raise BadOption("--address", arguments.address, f"none for {spec.name}", "an ARX has a --bus")
-            from user_gym.sim.can_twin import CanTwin
+            from user_gym.sim.can.twin import CanTwin
 
             place = Path(tempfile.gettempdir()) / f"user_gym-{spec.name}"
             bus, side = arguments.bus or f"seqpacket:{place}.can", arguments.side or f"unix:{place}.side"

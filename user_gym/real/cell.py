@@ -20,9 +20,9 @@ from user_gym.robots.gate import GateClock
 from user_gym.robots.side import endpoint
 
 DRIVERS: Mapping[str, str] = {  # by name, else by family
-    "franka-fr3": "user_gym.real.franky_driver:FrankyDriver",
-    "franka-fer": "user_gym.real.panda_driver:PandaDriver",
-    "arx": "user_gym.real.arx:ArxDriver",
+    "franka-fr3": "user_gym.real.franka.franky_driver:FrankyDriver",
+    "franka-fer": "user_gym.real.franka.panda_driver:PandaDriver",
+    "arx": "user_gym.real.arx.driver:ArxDriver",
 }
 CLOCKS = ("gate", "wall")
 _VIEW = 480  # pixels

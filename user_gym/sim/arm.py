@@ -78,7 +78,8 @@ def _fingers(tool: Any, spec: RobotSpec, moves: bool, held_width: float, dressed
     for name, side in (("left", 1), ("right", -1)):
         offset = 0.0 if moves else held_width / 2
         finger = tool.add_body(name=f"{name}_finger", pos=(0, side * offset, 0), gravcomp=1)
-        _inertia(finger, 0.03, np.array([0, side * 0.008, -0.02]), np.array([8.5e-6, 8.5e-6, 1.8e-6, 0, 0, 0]))
+        if moves or spec.hand_mass > 0:  # else the last link's inertia has the whole hand in it; what moves needs some
+            _inertia(finger, 0.03, np.array([0, side * 0.008, -0.02]), np.array([8.5e-6, 8.5e-6, 1.8e-6, 0, 0, 0]))
         if moves:
             joint = finger.add_joint(
                 name=f"{name}_finger",

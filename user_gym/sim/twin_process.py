@@ -27,7 +27,7 @@ class TwinProcess:
     The class named by `twin` has `open()`, `close()` and `side`, the address of its side door.
 
     Args:
-        twin: "module:Class", such as "user_gym.sim.fci_twin:FciTwin".
+        twin: "module:Class", such as "user_gym.sim.fci.twin:FciTwin".
         robot: name of the spec.
         options: of the class; JSON values.
         task: name of the task.

@@ -11,7 +11,7 @@ from typing import Any
 from user_gym.robots.wire import buses, can_frame
 from user_gym.robots.wire.buses import BusName
 from user_gym.robots.wire.can_frame import Frame
-from user_gym.sim.can_bus import MOST_AT_ONCE, CanBus
+from user_gym.sim.can.bus import MOST_AT_ONCE, CanBus
 
 
 class JoinedBus(CanBus):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from user_gym.core import F64, Compliance, RobotSpec
-from user_gym.real import franka
+from user_gym.real.franka import control_box
 from user_gym.robots import kinematics, pose
 
 _RAMP = 200  # ticks in which a stop brings the torque down to damping
@@ -60,7 +60,7 @@ class Law:
             tool = kinematics.linearise(spec, rest)
             self._point, self._turn = tool.point, tool.turn
         self._target = rest
-        self._damp = 2.0 * math.sqrt(franka.POSTURE_STIFFNESS)
+        self._damp = 2.0 * math.sqrt(control_box.POSTURE_STIFFNESS)
 
     def follow(self, target: F64) -> None:
         """The order from the next tick on: (6,) of the pose chart, or (dof,) rad."""
@@ -91,7 +91,7 @@ class Law:
         force = c.stiffness * np.minimum(np.maximum(error, -c.error_clip), c.error_clip)
         force[3:] = turn @ force[3:]
         force -= c.damping * (jacobian @ dq)
-        posture = franka.POSTURE_STIFFNESS * (self._rest - q) - self._damp * dq
+        posture = control_box.POSTURE_STIFFNESS * (self._rest - q) - self._damp * dq
         free = posture - jacobian.T @ np.linalg.solve(jacobian @ jacobian.T, jacobian @ posture)
         return jacobian.T @ force + free
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from user_gym.core import Gripper
 from user_gym.robots.wire.fci_gripper import REQUESTS, STATE, Call, Status
-from user_gym.sim.fci_port import Request
+from user_gym.sim.fci.port import Request
 
 PERIOD = 0.02  # s between two state datagrams, on the wall's clock
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from user_gym.errors import UserGymError
 from user_gym.robots.wire.fci import Call, Mode, Outcome, Version
-from user_gym.sim.fci_motion import Motions
-from user_gym.sim.fci_port import Request
-from user_gym.sim.fci_tool import is_frame
+from user_gym.sim.fci.motion import Motions
+from user_gym.sim.fci.port import Request
+from user_gym.sim.fci.tool import is_frame
 
 _UNLIMITED = bytes(8 * 19 + 1)  # GetCartesianLimit's answer: no size, no frame, not active
 _log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from user_gym.robots.wire import encos
 from user_gym.robots.wire.can_frame import Frame
-from user_gym.sim.can_motor import AMBIENT, OVERHEATED, ROTOR_RISE, Motor, Shaft
+from user_gym.sim.can.motor import AMBIENT, OVERHEATED, ROTOR_RISE, Motor, Shaft
 
 LIMIT = 100.0  # deg C of the coil, our own choice
 _CODES = {e.name.lower().replace("_", "-"): int(e) for e in encos.Error if 0 < e < encos.Error.TEMPERATURE_WARNING}

@@ -8,10 +8,10 @@ from typing import Any
 
 from user_gym.robots.wire import damiao
 from user_gym.robots.wire.can_frame import Frame
-from user_gym.sim.can_arm import CanArm
-from user_gym.sim.can_faults import Faults
-from user_gym.sim.can_motor import Motor
-from user_gym.sim.can_wire import Wire
+from user_gym.sim.can.arm import CanArm
+from user_gym.sim.can.faults import Faults
+from user_gym.sim.can.motor import Motor
+from user_gym.sim.can.wire import Wire
 
 _THERMAL = 0.05  # s between two looks at the temperatures
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from user_gym.core import F64, Command, Compliance, RobotSpec, RobotState
 from user_gym.errors import BadAction, BadOption, Closed, RobotFault, Stopped
-from user_gym.real import arx_path, arx_start
-from user_gym.real.arx_law import Cartesian, Damp, Joints, Law, Measured, Path, cartesian
-from user_gym.real.arx_line import Line
-from user_gym.real.arx_loop import Loop
-from user_gym.real.arx_start import Ready
+from user_gym.real.arx import path, start
+from user_gym.real.arx.law import Cartesian, Damp, Joints, Law, Measured, Path, cartesian
+from user_gym.real.arx.line import Line
+from user_gym.real.arx.loop import Loop
+from user_gym.real.arx.start import Ready
 from user_gym.real.clock import WallClock
 from user_gym.real.driver import Clock
 from user_gym.robots import compliance as compliances
@@ -106,8 +106,8 @@ class ArxDriver:
         try:
             self._line.connect()
             loop = Loop(self.spec, self._line, self._carried, self._dt)
-            arx_start.check_registers(self.spec, self._line, ready, self._dt)
-            arx_start.wake(self.spec, loop, self._line, ready)
+            start.check_registers(self.spec, self._line, ready, self._dt)
+            start.wake(self.spec, loop, self._line, ready)
         except BaseException:
             if self._loop is None:
                 self._line.close()
@@ -190,11 +190,11 @@ class ArxDriver:
         """As `Driver.move`. Raises Stopped where something is in the way."""
         loop = self._well()
         self._following = False
-        path = Path(self.spec, arx_path.plan(self.spec, loop.newest.q, waypoints, speed, self._dt))
-        loop.law = path
+        way = Path(self.spec, path.plan(self.spec, loop.newest.q, waypoints, speed, self._dt))
+        loop.law = way
         self._clock.start()
         try:
-            while not self._arrived(path):
+            while not self._arrived(way):
                 self._pass(self._dt)
                 if loop.fault is not None:
                     raise loop.fault
@@ -202,11 +202,11 @@ class ArxDriver:
             self.hold()
             raise
 
-    def _arrived(self, path: Path) -> bool:
-        if path.waited * self._dt > _BLOCKED:
+    def _arrived(self, way: Path) -> bool:
+        if way.waited * self._dt > _BLOCKED:
             raise Stopped(f"something is in the way of {self.spec.name}; look, then reset")
-        rested = path.rested * self._dt
-        return rested > _SETTLE or (rested > _CALM and path.error < ARRIVED)
+        rested = way.rested * self._dt
+        return rested > _SETTLE or (rested > _CALM and way.error < ARRIVED)
 
     def set_compliance(self, compliance: Compliance) -> None:
         """As `Driver.set_compliance`; its damping is unused: the motors damp."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from user_gym.core import RobotSpec
 from user_gym.errors import LinkLost, Reflex, RobotFault, Stopped
-from user_gym.real.arx_line import Reading
+from user_gym.real.arx.line import Reading
 from user_gym.robots.motors import Arm
 
 SILENT = 4  # orders in a row without an answer, 20 ms at 200 Hz: damp until it answers

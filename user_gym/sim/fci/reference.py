@@ -10,8 +10,8 @@ import numpy as np
 from user_gym.core import F64
 from user_gym.robots import franka
 from user_gym.robots.wire.fci import TICK, Generator
-from user_gym.sim.fci_body import Body
-from user_gym.sim.fci_tool import Tool, is_frame
+from user_gym.sim.fci.body import Body
+from user_gym.sim.fci.tool import Tool, is_frame
 
 TOLERANCE = 1.02  # of every limit: clients plan up to theirs in floats of 32 bits
 # Where joint 4 stretches the arm: the angles between its offset of 82.5 mm and the links of 316 and 384 mm (kinematics.yaml).

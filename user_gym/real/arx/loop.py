@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 from user_gym.core import RobotSpec
 from user_gym.errors import LinkLost, RobotFault, Stopped, UserGymError
-from user_gym.real.arx_law import JUMP, Damp, Grip, Law, Measured
-from user_gym.real.arx_line import Line
-from user_gym.real.arx_senses import Senses
+from user_gym.real.arx.law import JUMP, Damp, Grip, Law, Measured
+from user_gym.real.arx.line import Line
+from user_gym.real.arx.senses import Senses
 from user_gym.real.clock import WallClock
 from user_gym.robots import dynamics, kinematics
 from user_gym.robots.dynamics import Payload

@@ -22,7 +22,7 @@ from user_gym.robots import pose
 
 COMPILERS = ("cc", "gcc", "clang")
 _PATIENCE = 60.0  # s
-_MATHS = (Path(__file__).parent / "fci_library.c").read_text  # read when it is compiled, not when this is imported
+_MATHS = (Path(__file__).parent / "library.c").read_text  # read when it is compiled, not when this is imported
 
 
 def library(spec: RobotSpec) -> bytes:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from user_gym.errors import BadOption, UnknownName
 from user_gym.robots.wire.can_frame import Frame
-from user_gym.sim.can_damiao import DamiaoMotor
-from user_gym.sim.can_motor import Motor, Shaft
+from user_gym.sim.can.damiao import DamiaoMotor
+from user_gym.sim.can.motor import Motor, Shaft
 
 # name            arguments                what happens
 # mute            motor                    it hears and obeys, and does not answer

@@ -23,16 +23,16 @@ from user_gym.errors import BadOption, Closed, RobotFault
 from user_gym.robots import motors
 from user_gym.robots.motors import Protocol
 from user_gym.robots.wire import buses, can_frame, damiao
-from user_gym.sim import can_side
-from user_gym.sim.can_arm import CanArm
-from user_gym.sim.can_bus import CanBus
-from user_gym.sim.can_damiao import DamiaoMotor
-from user_gym.sim.can_drives import Drives
-from user_gym.sim.can_encos import EncosMotor
-from user_gym.sim.can_joined import JoinedBus
-from user_gym.sim.can_motor import Motor
-from user_gym.sim.can_served import ServedBus
-from user_gym.sim.can_wire import Wire
+from user_gym.sim.can.arm import CanArm
+from user_gym.sim.can.bus import CanBus
+from user_gym.sim.can.damiao import DamiaoMotor
+from user_gym.sim.can.drives import Drives
+from user_gym.sim.can.encos import EncosMotor
+from user_gym.sim.can.joined import JoinedBus
+from user_gym.sim.can.motor import Motor
+from user_gym.sim.can.served import ServedBus
+from user_gym.sim.can.side import operations
+from user_gym.sim.can.wire import Wire
 from user_gym.sim.side_door import SideDoor
 from user_gym.sim.stage import Stage
 
@@ -94,7 +94,7 @@ class CanTwin:
         self._lock = threading.RLock()
         self._stage = Stage(self._arm.plant, task, self._arm.data, self._lock)
         self._wanted_side = side
-        self._door = None if side is None else SideDoor(side, can_side.operations(self))
+        self._door = None if side is None else SideDoor(side, operations(self))
         self._dt = dt
         self._cycle = round(1 / (spec.control_rate * dt))
         self._ordered: set[int] = set()

@@ -15,9 +15,9 @@ import numpy as np
 
 from user_gym.core import F64, RobotState
 from user_gym.errors import LinkLost, MissingExtra, RobotFault
-from user_gym.real import franka, franka_path
-from user_gym.real.franka_driver import CATCH_UP, START, TICK, FrankaDriver
-from user_gym.real.franka_hand import Fingers
+from user_gym.real.franka import control_box, path
+from user_gym.real.franka.driver import CATCH_UP, START, TICK, FrankaDriver
+from user_gym.real.franka.hand import Fingers
 from user_gym.robots import kinematics, pose
 
 # franky plans with the FER's limits whatever it is connected to; these are the FR3's (libfranka 0.15, rate_limiting.h).
@@ -80,7 +80,7 @@ class FrankyDriver(FrankaDriver):
     def _travel(self, waypoints: Sequence[F64], joints: Sequence[F64], speed: float) -> None:
         franky, robot = self._vendor, self._robot
         robot.translation_velocity_limit.set(min(speed, robot.translation_velocity_limit.max))
-        robot.rotation_velocity_limit.set(min(franka_path.TURN_PER_METRE * speed, robot.rotation_velocity_limit.max))
+        robot.rotation_velocity_limit.set(min(path.TURN_PER_METRE * speed, robot.rotation_velocity_limit.max))
         robot.joint_velocity_limit.set(np.minimum(speed / _LEVER, robot.joint_velocity_limit.max))
         gentle = franky.RelativeDynamicsFactor(1.0, _GENTLE, _GENTLE)
         for waypoint, q in zip(waypoints, joints, strict=True):
@@ -120,7 +120,7 @@ class FrankyDriver(FrankaDriver):
             translational_error_clip=c.error_clip[:3],
             rotational_error_clip=c.error_clip[3:],
             gains_time_constant=TICK,  # the default of 0.1 s ramps the stiffness for half a second
-            posture_task=franky.PostureTask(self._rest, franka.POSTURE_STIFFNESS),
+            posture_task=franky.PostureTask(self._rest, control_box.POSTURE_STIFFNESS),
         )
         motion.set_gains(franky.CartesianImpedanceGains.diagonal(c.stiffness, c.damping))
         return motion
@@ -159,7 +159,7 @@ class FrankyDriver(FrankaDriver):
             )
 
     def _bounded(self, call: Callable[[], Any]) -> Any:
-        return franka.bounded(call, self.spec.name, self._address)
+        return control_box.bounded(call, self.spec.name, self._address)
 
     def _state(self, state: Any, force: F64) -> RobotState:
         return self._assemble(state.time.to_msec(), np.array(state.q), np.array(state.dq), np.array(state.tau_J), force)

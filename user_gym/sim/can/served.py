@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from user_gym.errors import BadOption
 from user_gym.robots.wire.buses import BusName
 from user_gym.robots.wire.can_frame import Frame
-from user_gym.sim.can_bus import MOST_AT_ONCE, CanBus
-from user_gym.sim.can_member import LineMember, Member, PacketMember
+from user_gym.sim.can.bus import MOST_AT_ONCE, CanBus
+from user_gym.sim.can.member import LineMember, Member, PacketMember
 
 _log = logging.getLogger(__name__)
 

@@ -23,14 +23,14 @@ from user_gym.core import RobotSpec, Task
 from user_gym.errors import RobotFault, UserGymError
 from user_gym.robots.wire import fci_gripper
 from user_gym.robots.wire.fci import GRIPPER, GRIPPER_PORT, ROBOT, ROBOT_PORT, TICK, Outcome, Version
-from user_gym.sim.fci_calls import Calls
-from user_gym.sim.fci_faults import Faults
-from user_gym.sim.fci_gate import Gate, Progress, check
-from user_gym.sim.fci_hand import PERIOD, Hand
-from user_gym.sim.fci_motion import Motion, Motions
-from user_gym.sim.fci_port import ClientPort
-from user_gym.sim.fci_state import State
-from user_gym.sim.fci_tool import held_width
+from user_gym.sim.fci.calls import Calls
+from user_gym.sim.fci.faults import Faults
+from user_gym.sim.fci.gate import Gate, Progress, check
+from user_gym.sim.fci.hand import PERIOD, Hand
+from user_gym.sim.fci.motion import Motion, Motions
+from user_gym.sim.fci.port import ClientPort
+from user_gym.sim.fci.state import State
+from user_gym.sim.fci.tool import held_width
 
 REPEAT = 0.2  # s after which a frozen state is sent again; the client gives up after 1 s
 FIRST = 0.02  # s that a client has to answer a motion's second state before it gets a third

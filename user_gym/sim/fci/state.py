@@ -6,8 +6,8 @@ import numpy as np
 
 from user_gym.core import F64
 from user_gym.robots.wire.fci import Controller, Generator, Version
-from user_gym.sim.fci_motion import Motions
-from user_gym.sim.fci_reference import elbow
+from user_gym.sim.fci.motion import Motions
+from user_gym.sim.fci.reference import elbow
 
 
 class State:

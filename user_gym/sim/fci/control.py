@@ -7,9 +7,9 @@ import numpy as np
 from user_gym.core import F64
 from user_gym.robots.franka import TORQUE_RATE
 from user_gym.robots.wire.fci import TICK, Controller
-from user_gym.sim.fci_body import Body
-from user_gym.sim.fci_reference import TOLERANCE, Reference, difference
-from user_gym.sim.fci_tool import Tool
+from user_gym.sim.fci.body import Body
+from user_gym.sim.fci.reference import TOLERANCE, Reference, difference
+from user_gym.sim.fci.tool import Tool
 
 # Defaults that Franka documents for setJointImpedance and setCartesianImpedance.
 JOINT_STIFFNESS = np.array([3000.0, 3000, 3000, 2500, 2500, 2000, 2000])  # N m/rad

@@ -10,7 +10,7 @@ import numpy as np
 from user_gym.robots.side import Message
 
 if TYPE_CHECKING:
-    from user_gym.sim.can_twin import CanTwin
+    from user_gym.sim.can.twin import CanTwin
     from user_gym.sim.side_door import Operation
 
 

@@ -36,9 +36,9 @@ from user_gym.errors import BadOption, MissingSystem, RobotFault, UnknownName
 from user_gym.robots import franka, urdf
 from user_gym.robots.side import PORT, Message
 from user_gym.robots.wire.fci import TICK, VERSIONS
-from user_gym.sim import fci_library
-from user_gym.sim.fci_gate import check
-from user_gym.sim.fci_loop import Loop
+from user_gym.sim.fci import library
+from user_gym.sim.fci.gate import check
+from user_gym.sim.fci.loop import Loop
 from user_gym.sim.side_door import SideDoor
 from user_gym.sim.stage import Stage
 
@@ -122,7 +122,7 @@ class FciTwin:
     def _model(self) -> bytes:
         if self.spec.name in franka.VELOCITY:
             return urdf.text(self.spec, franka.VELOCITY[self.spec.name]).encode()
-        return fci_library.library(self.spec)
+        return library.library(self.spec)
 
     def _opened(self) -> Loop:
         if self._loop is None:

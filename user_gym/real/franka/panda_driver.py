@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from user_gym.core import F64, RobotState
 from user_gym.errors import LinkLost, MissingExtra
-from user_gym.real import franka_path
-from user_gym.real.franka_driver import START, FrankaDriver
-from user_gym.real.franka_hand import Fingers
-from user_gym.real.panda_law import Sample
-from user_gym.real.panda_loop import Board, HandServer, Loop, RobotServer
+from user_gym.real.franka import path
+from user_gym.real.franka.driver import START, FrankaDriver
+from user_gym.real.franka.hand import Fingers
+from user_gym.real.franka.panda_law import Sample
+from user_gym.real.franka.panda_loop import Board, HandServer, Loop, RobotServer
 
 _GRASP = 30.0  # s that fingers may take
 _LOOK = 0.0002  # s of the wall's time between two looks for a motion's first tick
@@ -65,7 +65,7 @@ class PandaDriver(FrankaDriver):
 
     def _travel(self, waypoints: Sequence[F64], joints: Sequence[F64], speed: float) -> None:
         # From where the robot wants to be, not from where it is: its motion generator begins there.
-        way = franka_path.plan(self.spec, self._robot.ask("read")[1], joints, speed)
+        way = path.plan(self.spec, self._robot.ask("read")[1], joints, speed)
         with self._clock.free():
             self._begin("travel", way)
             self._join()

@@ -20,8 +20,8 @@ import numpy as np
 
 from user_gym.core import F64, Compliance, RobotSpec
 from user_gym.errors import LinkLost
-from user_gym.real import franka
-from user_gym.real.panda_law import Law, Sample, sample
+from user_gym.real.franka import control_box
+from user_gym.real.franka.panda_law import Law, Sample, sample
 
 _DOF = 7
 _ORDER, _SOFT, _ENDS, _TICKS = 8, 26, 27, 62  # where the parts of the block end
@@ -144,7 +144,7 @@ class Loop:
             raise RuntimeError(value)
         return value
 
-    def ask(self, verb: str, *arguments: Any, timeout: float = franka.CALL) -> Any:
+    def ask(self, verb: str, *arguments: Any, timeout: float = control_box.CALL) -> Any:
         """A verb and its answer. Raises LinkLost where there is none in time, and as `result`."""
         with self._turn:
             self.start(verb, *arguments)
@@ -210,7 +210,7 @@ class RobotServer:
         state = self._robot.read_once()
         return sample(state), np.array(state.q_d)
 
-    def prepare(self, torque: float, force: float, load: franka.Load | None) -> None:
+    def prepare(self, torque: float, force: float, load: control_box.Load | None) -> None:
         """Thresholds and load."""
         self._robot.set_collision_behavior([torque] * 7, [torque] * 7, [force] * 6, [force] * 6)
         if load is not None:

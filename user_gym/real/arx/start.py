@@ -12,9 +12,9 @@ import numpy as np
 
 from user_gym.core import RobotSpec
 from user_gym.errors import BadOption, LinkLost, Reflex
-from user_gym.real.arx_law import Grip, Joints
-from user_gym.real.arx_line import Line
-from user_gym.real.arx_loop import Loop
+from user_gym.real.arx.law import Grip, Joints
+from user_gym.real.arx.line import Line
+from user_gym.real.arx.loop import Loop
 from user_gym.robots.motors import Protocol
 from user_gym.robots.wire.damiao import TIMEOUT_OFF, TIMEOUT_UNIT, ControlMode, Register, Special
 from user_gym.robots.wire.mit import Mit

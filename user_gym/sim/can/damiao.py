@@ -10,7 +10,7 @@ from user_gym.robots.wire import damiao
 from user_gym.robots.wire.can_frame import Frame
 from user_gym.robots.wire.damiao import ControlMode, Operation, Register, Special, Status
 from user_gym.robots.wire.mit import Ranges
-from user_gym.sim.can_motor import OVERHEATED, Motor, Shaft
+from user_gym.sim.can.motor import OVERHEATED, Motor, Shaft
 
 DRIVER_LIMIT = 110.0  # deg C, our own choice; the rotor's is a register
 MAX_TIMEOUT = 3600.0  # s

@@ -1,0 +1,1 @@
+"""The protocol twin of the ARX arms, at the level of their CAN frames."""
