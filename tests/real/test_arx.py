@@ -45,7 +45,7 @@ def test_an_order_is_reached_and_held(robot):
         assert (np.abs(state.tcp - target) < [5e-4] * 3 + [1e-3] * 3).all()
         assert np.abs(rig.tool - target[:3]).max() < 5e-4
         assert state.time == pytest.approx(1.5)
-        assert np.abs(state.velocity).max() < 0.02
+        assert np.abs(state.velocity).max() < 0.05  # a motor tells its speed in steps of 0.022 rad/s
 
 
 @pytest.mark.parametrize("friction", [0.0, 0.3])

@@ -52,7 +52,7 @@ def energy(spec, q, bare=False) -> float:
     tool_turn, tool = hand_turn @ pose.matrix(spec.tcp[3:]), hand + hand_turn @ spec.tcp[:3]
     carried = [
         (spec.hand_mass, hand + hand_turn @ spec.hand_com),
-        (0.06, tool + tool_turn @ [0, 0, -0.02]),  # two fingers
+        (0.06 * (spec.hand_mass > 0), tool + tool_turn @ [0, 0, -0.02]),  # two fingers, where the last link has no hand in it
         (0.05, tool + tool_turn @ [0, 0, 0.019]),  # the peg, from 12 mm above the TCP to 50 mm below
     ]
     heights += [] if bare else [m * (p + r @ at)[2] for m, at in carried]
