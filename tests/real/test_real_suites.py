@@ -150,13 +150,13 @@ class TestL5Env(RealEnvs):
 @fr3
 @pytest.mark.slow
 class TestFr3(RealRobots):
-    robot, reflex = "franka-fr3", {"name": "reflex", "reason": "cartesian_reflex"}
+    robot, reflex, timed_hand = "franka-fr3", {"name": "reflex", "reason": "cartesian_reflex"}, False
 
 
 @fer
 @pytest.mark.slow
 class TestFer(RealRobots):
-    robot, reflex = "franka-fer", {"name": "reflex", "reason": "cartesian_reflex"}
+    robot, reflex, timed_hand = "franka-fer", {"name": "reflex", "reason": "cartesian_reflex"}, False
 
 
 @can

@@ -65,12 +65,14 @@ class ArmOnTheBench:
         backend: name in the registry.
         options: of the backend, such as an address; each as `gym.make` takes it.
         controls: kinds of order that the backend takes; the first is used where either would do.
+        timed_hand: whether the gripper's width is of the same moment as the rest of a state; a vendor may tell it when it likes.
     """
 
     robot = "franka-fr3"
     backend = "sim"
     options: ClassVar[dict[str, Any]] = {}
     controls: ClassVar[tuple[str, ...]] = ("tcp", "joint")
+    timed_hand = True
 
     def make_cell(self, task: Bench, control: str = "tcp") -> Cell[Robot]:
         """A cell with the robot under test, not connected. Override it for a backend that the registry does not know."""
