@@ -26,6 +26,9 @@ class VirtualClock:
     def start(self):
         pass
 
+    def check(self):
+        pass
+
     def tick(self, period):
         self.now += period
 

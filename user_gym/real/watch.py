@@ -117,6 +117,10 @@ class Watched:
         """As of the clock."""
         self._clock.start()
 
+    def check(self) -> None:
+        """Raise Halted where there is a reason to stop; for drivers whose motions do not tick."""
+        self._watch.check()
+
     def tick(self, period: float) -> None:
         """As of the clock; raises Stopped as well."""
         self._watch.check()
