@@ -23,8 +23,7 @@ TOY = {"driver": "toy:ToyDriver", "driver_options": {"hurried": True}}
 def home(tmp_path, monkeypatch):
     """A machine of its own, with nothing on it but a rig that needs no operator."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "real"))
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("USER_GYM_LEASES", str(tmp_path / "leases"))
     monkeypatch.setenv("USER_GYM_APPROVE", "1")
@@ -79,7 +78,7 @@ def test_pixels_have_the_same_space_and_a_missing_camera_is_named() -> None:
 
 
 def test_making_one_opens_nothing() -> None:
-    env = gymnasium.make(REAL, address="127.0.0.1", driver="no_such_module:Driver")
+    env = gymnasium.make(REAL, address="127.0.0.1")  # nothing is there
     env.close()
 
 

@@ -15,7 +15,7 @@ from user_gym.robots.probes import gpu, human, video
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that everything of the user's is in; `inventory.toml` in it is the inventory."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
     monkeypatch.setenv("USER_GYM_LEASES", str(tmp_path / "leases"))
     monkeypatch.setenv("USER_GYM_INVENTORY", str(tmp_path / "inventory.toml"))
     monkeypatch.setenv("COLUMNS", "120")

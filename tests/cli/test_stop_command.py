@@ -32,7 +32,7 @@ def test_every_robot_is_told_to_hold(left: Listener, capsys: pytest.CaptureFixtu
 def test_only_the_named_robot_is_told(left: Listener, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stop", "right"]) == 1
     assert left.read() is None
-    assert "no driver process of 'right' runs" in capsys.readouterr().out
+    assert "no driver process of 'right' listens" in capsys.readouterr().out
     assert main(["stop", "right", "left"]) == 1
     assert left.read() == STOP
 
@@ -42,16 +42,16 @@ def test_release_ends_the_driver_process(left: Listener) -> None:
     assert left.read() == RELEASE
 
 
-def test_nothing_to_stop_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["stop"]) == 0
-    assert capsys.readouterr().out == "no driver process runs\n"
+def test_nobody_to_stop_is_a_failure_that_says_where_it_looked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["stop"]) == 1
+    assert capsys.readouterr().out == f"no driver process listens in {home / 'stops'}\n"
 
 
 def test_a_key_stops(left: Listener, home: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "user_gym.cli", "stop", "--key"],
-        stdin=theirs, stdout=subprocess.PIPE, text=True, env={**os.environ, "XDG_RUNTIME_DIR": str(home)},
+        stdin=theirs, stdout=subprocess.PIPE, text=True, env={**os.environ, "USER_GYM_STOPS": str(home / "stops")},
     )  # fmt: skip
     try:
         assert process.stdout is not None

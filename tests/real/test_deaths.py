@@ -63,7 +63,7 @@ ARMS = [
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
     monkeypatch.setenv("USER_GYM_LEASES", str(tmp_path / "leases"))
     return tmp_path
 

@@ -51,7 +51,7 @@ class OnTwins:
     @pytest.fixture(autouse=True)
     def _machine(self, tmp_path_factory, monkeypatch):
         folder = tmp_path_factory.mktemp("m")
-        monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+        monkeypatch.setenv("USER_GYM_STOPS", str(folder / "stops"))
         monkeypatch.setenv("USER_GYM_LEASES", str(folder / "leases"))
         self.folder, self.twins = folder, []
         yield

@@ -43,7 +43,7 @@ class Berth:
 
 @pytest.fixture(autouse=True)
 def _own_runtime_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
 
 
 @pytest.fixture

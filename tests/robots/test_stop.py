@@ -10,9 +10,9 @@ from user_gym.robots import stop
 
 
 @pytest.fixture(autouse=True)
-def runtime(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return tmp_path
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
+    return tmp_path / "stops"
 
 
 def listening(name):
@@ -21,11 +21,11 @@ def listening(name):
     return ear
 
 
-def test_every_worker_hears_it_and_the_folder_is_the_users_alone(runtime) -> None:
+def test_every_worker_hears_it_and_the_folder_is_the_users_alone(place) -> None:
     ears = [listening("left arm"), listening("right/arm")]
     assert [name.split(".")[0] for name in stop.tell().reached] == ["left-arm", "right-arm"]
     assert [ear.read() for ear in ears] == [stop.STOP, stop.STOP]
-    assert stat.S_IMODE((runtime / "user_gym").stat().st_mode) == 0o700
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
     for ear in ears:
         ear.close()
         ear.close()
@@ -51,18 +51,32 @@ def test_the_socket_of_a_dead_worker_is_removed() -> None:
     assert stop.tell() == stop.Told((), ())
 
 
-def test_a_folder_that_others_may_enter_is_refused(runtime) -> None:
-    place = runtime / "user_gym"
+def test_a_folder_that_others_may_enter_is_refused(place) -> None:
     place.mkdir()
     os.chmod(place, 0o755)
     with pytest.raises(MissingSystem, match="this user alone"):
         stop.tell()
 
 
-def test_a_folder_whose_path_is_too_long_for_a_socket_is_none(runtime, monkeypatch) -> None:
-    deep = runtime / ("d" * 120)
-    deep.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+def test_a_link_to_a_folder_is_refused(place, tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MissingSystem, match="this user alone"):
+        stop.tell()
+
+
+def test_the_folder_is_the_same_from_a_desktop_and_from_a_service(monkeypatch) -> None:
+    monkeypatch.delenv("USER_GYM_STOPS")
+    places = set()
+    for runtime, temporary in (("/run/user/1", "/var/tmp"), ("", "")):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        monkeypatch.setenv("TMPDIR", temporary)
+        places.add(str(stop.where()))
+    assert places == {f"/tmp/user_gym-{os.getuid()}"}
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_is_none(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / ("d" * 120)))
     ear = listening("far")
     assert stop.tell().reached
     assert ear.read() == stop.STOP

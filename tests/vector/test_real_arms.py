@@ -24,8 +24,7 @@ def home(tmp_path, monkeypatch):
     """A machine of its own, with nothing on it but a rig that needs no operator."""
     for folder in ("real", "vector"):
         monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / folder))
-    (tmp_path / "run").mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
     monkeypatch.setenv("USER_GYM_LEASES", str(tmp_path / "leases"))
     monkeypatch.setenv("USER_GYM_APPROVE", "1")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

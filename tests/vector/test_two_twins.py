@@ -32,7 +32,7 @@ def twin(tmp_path, monkeypatch):
     """Starts one, in a process of its own as a robot is one, and says how it is reached."""
     from user_gym.sim.twin_process import TwinProcess
 
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
     monkeypatch.setenv("USER_GYM_LEASES", str(tmp_path / "leases"))
     started = []
 

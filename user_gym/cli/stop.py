@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stop, and say what was reached. 1 where a robot that was named has no driver process."""
+    """Stop, and say what was reached. 1 where nobody was there to be told, or not one that was named."""
     from user_gym.robots import stop
 
     if arguments.key:
@@ -38,8 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         for worker in told.gone:
             print(f"{worker} had ended already")
         if not told.reached:
-            print(f"no driver process of {name!r} runs" if name else "no driver process runs")
-            code = 1 if name else code
+            print(f"no driver process {f'of {name!r} ' if name else ''}listens in {stop.where()}")
+            code = 1
     return code
 
 
