@@ -6,7 +6,7 @@ from arx_rig import PERIOD, Rig
 
 from user_gym.core import Command
 from user_gym.errors import BadOption, LinkLost, Reflex, RobotFault, Stopped
-from user_gym.real.arx.law import Joints
+from user_gym.real.arx.law import Joints, cartesian
 from user_gym.real.arx.line import Line, Reading
 from user_gym.real.arx.senses import Senses
 from user_gym.robots import motors, specs
@@ -180,6 +180,23 @@ def test_a_stiff_order_far_away_is_replaced_by_damping():  # rule 8
         assert isinstance(loop.fault, Stopped)
         assert "allowed: within 0.2" in str(loop.fault)
         assert np.abs(rig.q - before).max() < 1e-3
+
+
+@pytest.mark.parametrize("where", ["joints", "tcp"])
+def test_an_order_that_comes_just_after_a_fault_is_not_followed(where):
+    with Rig() as rig:
+        rig.go()
+        loop, sent = rig.driver._loop, []
+        order = rig.driver._line.order
+        rig.driver._line.order = lambda orders: (sent.append(orders[:6]), order(orders))
+        loop.give_up(Stopped("something is wrong"))
+        away = rig.start + [0.02, 0, 0, 0, 0, 0]
+        loop.law = Joints(rig.spec, rig.q + 0.1) if where == "joints" else cartesian(rig.spec, rig.spec.compliance, away)
+        gravity = loop.newest.gravity
+        rig.cycles(1)
+        assert all(o.kp == 0 and o.kd > 0 for o in sent[-1])
+        assert [o.torque for o in sent[-1]] == pytest.approx(gravity)
+        assert sinks(rig, 0.5) < 0.01
 
 
 def test_a_joint_order_far_away_is_pulled_at_by_no_more_than_the_guard_allows():  # rule 8

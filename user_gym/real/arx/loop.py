@@ -149,17 +149,23 @@ class Loop:
     def _order(self) -> None:
         now = self.newest
         assert self.grip is not None
-        law = Damp(self._spec) if self.senses.silent else self.law
-        orders = law.orders(now, self.dt)
+        orders = self._obeyed().orders(now, self.dt)
         for i, order in enumerate(orders):
             jumps = order.kp > 0 and not abs(order.position - now.q[i]) <= JUMP
             if jumps or not math.isfinite(sum(order)):
                 far = f"{order.position:.3f} rad with stiffness while at {now.q[i]:.3f}; allowed: within {JUMP}"
                 self.give_up(Stopped(f"{self.senses.name(i)} would be ordered to {far}"))
-                orders = self.law.orders(now, self.dt)
+                orders = self._obeyed().orders(now, self.dt)
                 break
         self.senses.ordered()
         self._line.order([*orders, self.grip.order(now, self.dt)])
+
+    def _obeyed(self) -> Law:
+        """The law, unless something is wrong: another thread may set one just after a fault, and it must not be followed."""
+        law = self.law
+        if isinstance(law, Damp) or (self.fault is None and not self.senses.silent):
+            return law
+        return Damp(self._spec)
 
     def _run(self) -> None:
         while not self._ending:
