@@ -13,6 +13,8 @@ from typing import NamedTuple
 from user_gym.errors import UnknownName
 from user_gym.robots.wire.mit import Ranges
 
+MOST_TIMEOUT = 0.2  # s: how long a motor may follow an order after its host has died; a driver enables none that waits longer
+
 
 class Protocol(Enum):
     """Whose frames a motor speaks."""

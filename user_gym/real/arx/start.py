@@ -15,11 +15,10 @@ from user_gym.errors import BadOption, LinkLost, Reflex
 from user_gym.real.arx.law import Grip, Joints
 from user_gym.real.arx.line import Line
 from user_gym.real.arx.loop import Loop
-from user_gym.robots.motors import Protocol
+from user_gym.robots.motors import MOST_TIMEOUT, Protocol
 from user_gym.robots.wire.damiao import TIMEOUT_OFF, TIMEOUT_UNIT, ControlMode, Register, Special
 from user_gym.robots.wire.mit import Mit
 
-MOST_TIMEOUT = 0.2  # s: how long a motor may follow an order after its host has died
 TRIES = 4  # rounds that a motor may be silent
 _RANGE = 1e-3  # relative
 

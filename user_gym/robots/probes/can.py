@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import can
 
 _LISTEN = 0.03  # s: six periods of a driver at 200 Hz
-_LONGEST_TIMEOUT = 0.2  # s; a driver refuses to enable a motor that waits longer for orders before it lets go
 
 
 def ask(model: str, address: str, timeout: float) -> str:
@@ -46,9 +45,9 @@ def ask(model: str, address: str, timeout: float) -> str:
     if missing := wanted - set(found):
         which = f"motors {', '.join(map(str, sorted(missing)))} of {model} do not answer" if found else "no motor answers"
         raise LinkLost(f"{which} on {address} within {timeout:g} s; check the arm's power and the CAN cable")
-    slack = sorted(id for id, time_out in found.items() if not 0 < time_out <= _LONGEST_TIMEOUT)
+    slack = sorted(id for id, time_out in found.items() if not 0 < time_out <= motors.MOST_TIMEOUT)
     if slack:
-        return f"{len(found)} motors answer; TIMEOUT of {', '.join(map(str, slack))} is off or over {_LONGEST_TIMEOUT:g} s"
+        return f"{len(found)} motors answer; TIMEOUT of {', '.join(map(str, slack))} is off or over {motors.MOST_TIMEOUT:g} s"
     return f"{len(found)} motors answer"
 
 
