@@ -51,6 +51,7 @@ def test_a_late_tick_returns_at_once_counts_and_the_next_period_is_whole(wall) -
 def test_its_time_always_runs_and_closing_is_nothing() -> None:
     clock = WallClock()
     clock.connect()
+    clock.check()
     with clock.free():
         pass
     clock.close()

@@ -36,6 +36,9 @@ class WallClock:
             return
         time.sleep(left)
 
+    def check(self) -> None:
+        """Nothing: nobody stops the wall's time."""
+
     @contextmanager
     def free(self) -> Iterator[None]:
         """Nothing: this time always runs by itself."""

@@ -37,6 +37,10 @@ class Clock(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """Raise Stopped where somebody wants the arm to stop; returns at once."""
+        ...
+
     def free(self) -> AbstractContextManager[None]:
         """Inside, the robot's time runs by itself: for calls of a vendor that block until the robot has moved."""
         ...

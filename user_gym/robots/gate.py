@@ -69,6 +69,9 @@ class GateClock:
         header = self._side.ask("advance", ticks=ticks, timeout=self._patience).header
         return Advanced(int(header["ticks"]), str(header["motion"]))
 
+    def check(self) -> None:
+        """Nothing: a gate hears nobody but its owner."""
+
     @contextmanager
     def free(self) -> Iterator[None]:
         """Inside, the twin runs in lock-step by itself."""
