@@ -85,8 +85,9 @@ def evaluate(
     episodes: int,
     frames: list[Any] | None = None,
     first_seed: int = EVALUATION_SEED,
+    told: Callable[[str], object] = lambda line: None,
 ) -> tuple[float, float]:
-    """Success rate and mean length of deterministic episodes with fixed seeds; pictures go to `frames`."""
+    """Success rate and mean length of deterministic episodes with fixed seeds; pictures go to `frames`, progress to `told`."""
     successes = steps = 0
     for episode in range(episodes):
         obs, info = env.reset(seed=first_seed + episode)
@@ -98,4 +99,5 @@ def evaluate(
             if frames is not None:
                 frames.append(env.render())
         successes += info["is_success"]
+        told(f"episode {episode + 1:3d} of {episodes}: {'success' if info['is_success'] else 'failure'}, {successes} so far")
     return successes / episodes, steps / episodes

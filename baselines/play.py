@@ -65,7 +65,7 @@ def play(options: Play) -> Result:
         agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
         agent.restore(checkpoint)
         began = time.perf_counter()
-        success, length = evaluate(env, frozen(agent), options.episodes)
+        success, length = evaluate(env, frozen(agent), options.episodes, told=print)
         return Result(success, length, options.episodes * length / (time.perf_counter() - began))
 
 

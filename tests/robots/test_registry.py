@@ -92,7 +92,8 @@ def test_another_package_adds_robot_backend_and_task(third_party):
     third_party()
     assert specs.spec("my-arm").name == "my-arm"
     assert "my-arm" in specs.known()
-    assert registry.backends("my-arm") == ("anywhere", "own")
+    assert registry.backends("my-arm") == ("anywhere", "own", "real", "sim")
+    assert registry.load("my-arm", "sim") is registry.load("arx-x5", "sim")  # a RobotSpec is all that takes
     assert registry.load("my-arm", "own")() == "mine"
     assert registry.load("my-arm", "own", batch=True)() == "any"
     assert registry.load("arx-x5", "anywhere")() == "any"

@@ -10,6 +10,7 @@ import numpy as np
 from user_gym.core import F64, Cell, Device, Robot, RobotSpec, Task
 from user_gym.core.numbers import real
 from user_gym.errors import BadOption
+from user_gym.real import asked
 from user_gym.real.clock import WallClock
 from user_gym.real.guard import Guard, Thresholds
 from user_gym.real.job import Job
@@ -72,6 +73,15 @@ def build(
     Raises:
         BadOption: a value is not allowed, or nobody knows a driver for this arm.
     """
+    for name, value, example in (
+        ("address", address, "172.16.0.2"), ("twin", twin, "127.0.0.77:1339"), ("device", device, "left"),
+        ("clock", clock, "wall"), ("control", control, "tcp"), ("driver", driver, "package.module:Class"),
+        ("policy", policy, approval.ANY),
+    ):  # fmt: skip
+        asked.text(name, value, example)
+    for name, value in (("driver_options", driver_options), ("cameras", cameras), ("camera_options", camera_options)):
+        asked.table(name, value)
+    asked.yes_or_no("approve", approve)
     if clock not in (None, *CLOCKS):
         raise BadOption("clock", clock, " | ".join(CLOCKS))
     if twin is not None:
@@ -88,6 +98,7 @@ def build(
     path = driver or DRIVERS.get(spec.name) or DRIVERS.get(spec.family)
     if path is None:
         raise BadOption("robot", spec.name, ", ".join(DRIVERS), "name one: driver='module:Class'")
+    asked.driver(path, driver_options or {})
     Guard(spec, task.workspace, 1.0 / task.rate, thresholds)  # refuses now what the worker would refuse later
     names = tuple(body.name for body in task.bodies if body.mount != "tool")
 
@@ -99,6 +110,7 @@ def build(
         gated = clock == "gate" or (clock is None and found.twin is not None)
         if gated and found.twin is None:
             raise BadOption("clock", clock, "'wall' for a real arm")
+        asked.driver(path, own)
         return Job(
             name=found.id,
             driver=path,

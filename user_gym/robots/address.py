@@ -7,6 +7,7 @@ import os
 import socket
 
 from user_gym.core import Device
+from user_gym.errors import BadOption
 from user_gym.robots.wire import buses
 
 
@@ -30,7 +31,10 @@ def physical(device: Device, resolve: bool = True) -> str:
 
 def _robot(address: str, resolve: bool) -> str:
     if address.partition(":")[0] in buses.KINDS:
-        bus = buses.parse(address)
+        try:
+            bus = buses.parse(address)
+        except BadOption:  # a broken entry of an inventory has a name too: it must not stop the others
+            return f"robot {address}"
         match bus.kind:
             case "virtual":  # inside one process: another process's bus of this name is another bus
                 return f"can virtual:{bus.place} of process {os.getpid()}"

@@ -18,9 +18,9 @@ from user_gym.core import Cell, RobotSpec, Task
 from user_gym.errors import BadOption, UnknownName
 from user_gym.robots import plugins, specs
 
-_BUILDERS = {"sim": "user_gym.sim.cell:build", "real": "user_gym.real.cell:build"}
-BACKENDS: Mapping[tuple[str, str], str] = {(n, backend): path for n in specs.SPECS for backend, path in _BUILDERS.items()}
-BATCH_BACKENDS: Mapping[tuple[str, str], str] = {(name, "sim"): "user_gym.sim.cell:build_batch" for name in specs.SPECS}
+# By (robot, backend); "*": any robot that is a RobotSpec, also another package's.
+BACKENDS: Mapping[tuple[str, str], str] = {("*", "sim"): "user_gym.sim.cell:build", ("*", "real"): "user_gym.real.cell:build"}
+BATCH_BACKENDS: Mapping[tuple[str, str], str] = {("*", "sim"): "user_gym.sim.cell:build_batch"}
 CHOOSERS: Mapping[str, str] = {"real": "user_gym.robots.candidates:choose"}  # backends whose robots have names of their own
 TASKS: Mapping[str, str] = {"PegInsert": "user_gym.tasks.peg_insert:PegInsert"}
 
@@ -45,26 +45,31 @@ def choose(robot: str, backend: str, task: str, options: Mapping[str, Any]) -> t
 def backends(robot: str, batch: bool = False) -> tuple[str, ...]:
     """Names of the backends that can move this robot, or a batch of it. Imports nothing."""
     table, group = (BATCH_BACKENDS, BATCH_BACKEND_GROUP) if batch else (BACKENDS, BACKEND_GROUP)
-    own = {backend for name, backend in table if name == robot}
+    own = {backend for name, backend in table if name == robot or (name == "*" and robot in specs.known())}
     offered = (point.rpartition("/") for point in plugins.names(group))
     return tuple(sorted(own | {backend for name, _, backend in offered if name in (robot, "*")}))
 
 
 def load(robot: str, backend: str, batch: bool = False) -> Callable[..., Any]:
-    """The callable that builds this robot's cell on this backend; our own table comes before other packages.
+    """The callable that builds this robot's cell on this backend.
+
+    For our own robots our own table comes before other packages; for theirs it comes last.
 
     Raises:
         UnknownName: no such robot, or no such backend for it.
         MissingExtra: the backend needs an extra of user_gym that is not installed.
     """
     table, group = (BATCH_BACKENDS, BATCH_BACKEND_GROUP) if batch else (BACKENDS, BACKEND_GROUP)
-    if (robot, backend) in table:
-        return plugins.load_object(table[robot, backend])
+    own = table.get((robot, backend)) or table.get(("*", backend))
+    if own is not None and robot in specs.SPECS:
+        return plugins.load_object(own)
     if robot not in specs.known():
         raise UnknownName("robot", robot, specs.known())
     for name in (f"{robot}/{backend}", f"*/{backend}"):
         if (found := plugins.find(group, name)) is not None:
             return found
+    if own is not None:
+        return plugins.load_object(own)
     kind = "batch backend" if batch else "backend"
     raise UnknownName(f"{kind} of {robot!r}", backend, backends(robot, batch))
 

@@ -65,7 +65,7 @@ class ArmOnTheBench:
         backend: name in the registry.
         options: of the backend, such as an address; each as `gym.make` takes it.
         controls: kinds of order that the backend takes; the first is used where either would do.
-        timed_hand: whether the gripper's width is of the same moment as the rest of a state; a vendor may tell it when it likes.
+        timed_hand: whether a gripper's width is of the same moment as the rest of a state; a vendor may tell it later.
     """
 
     robot = "franka-fr3"

@@ -1,0 +1,47 @@
+"""What callers ask of a real cell, checked before anything is opened: a wrong type is refused in the words of a wrong value."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from user_gym.errors import BadOption, UserGymError
+from user_gym.robots.plugins import load_object
+
+
+def text(name: str, value: object, example: str) -> None:
+    """Raise BadOption unless the value is None or a text without spaces around it."""
+    if value is not None and not (isinstance(value, str) and value and value == value.strip() and value.isprintable()):
+        raise BadOption(name, value, f"a text such as {example!r}, or None")
+
+
+def table(name: str, value: object) -> None:
+    """Raise BadOption unless the value is None or a mapping with texts as keys."""
+    if value is not None and not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
+        raise BadOption(name, value, "a dict with names as keys, or None")
+
+
+def yes_or_no(name: str, value: object) -> None:
+    """Raise BadOption unless the value is True or False: a text such as "no" would count as yes."""
+    if not isinstance(value, bool):
+        raise BadOption(name, value, "True | False")
+
+
+def driver(path: str, options: Mapping[str, Any]) -> None:
+    """Raise BadOption unless there is such a driver, and it takes these options. It is imported, a vendor's package is not."""
+    try:
+        found = load_object(path)
+        parameters = list(inspect.signature(found).parameters.values())
+    except UserGymError:
+        raise
+    except (ImportError, TypeError, ValueError) as error:
+        raise BadOption("driver", path, "'module:Class' of a Driver", str(error)) from error
+    if len(parameters) < 4:
+        raise BadOption("driver", path, "'module:Class' of a Driver, made from (spec, control, address, clock, **options)")
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    names = [p.name for p in parameters[4:]]
+    for name in options:
+        if name not in names:
+            raise BadOption("driver option", name, ", ".join(names) or "none", f"of {path}")
