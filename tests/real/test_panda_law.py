@@ -135,6 +135,26 @@ def test_a_law_hears_of_orders_compliance_and_stops_through_the_board():
     assert subject.stopping
 
 
+def test_the_next_motion_on_a_board_begins_without_an_order_whatever_the_last_one_left():
+    board, order = Board(), pose.to_chart(kinematics.forward(FER, REST)) + [0.0, 0.0, 0.005, 0.0, 0.0, 0.0]
+    for unread in (False, True):
+        board.clear(FER.compliance)
+        subject = law()
+        board.steer(subject, 6)
+        np.testing.assert_allclose(subject(*twice()).torque, CORIOLIS, atol=1e-9)
+        board.follow(order)
+        board.steer(subject, 6)
+        assert force_of(subject(*twice()).torque)[2] == pytest.approx(10.0)
+        if unread:
+            board.follow(order)
+        board.stop()
+    board.clear(FER.compliance)
+    subject = law()
+    board.steer(subject, 6)
+    assert not subject.stopping
+    np.testing.assert_allclose(subject(*twice()).torque, CORIOLIS, atol=1e-9)
+
+
 def test_the_fast_rotation_vector_is_the_slow_one():
     rng = np.random.default_rng(0)
     for size in (1.0, 1e-3, 1e-9, 0.0):

@@ -34,7 +34,6 @@ class Board:
 
     def __init__(self) -> None:
         self._block = multiprocessing.get_context("spawn").Array("d", _TICKS + 2)
-        self._seen = 0.0
 
     @property
     def _view(self) -> F64:
@@ -50,7 +49,7 @@ class Board:
         """The order from the next tick on."""
         with self._block.get_lock():
             view = self._view
-            view[0] += 1
+            view[0] = 1.0  # until the law has heard of it
             view[1 : 1 + len(target)] = target
 
     def comply(self, compliance: Compliance) -> None:
@@ -69,8 +68,8 @@ class Board:
             view = self._view
             soft = view[_ORDER:_SOFT].reshape(3, 6).copy()
             law.stopping = bool(view[_SOFT])
-            order = view[1 : 1 + size].copy() if view[0] != self._seen else None
-            self._seen = float(view[0])
+            order = view[1 : 1 + size].copy() if view[0] else None
+            view[0] = 0.0
         law.compliance = Compliance(*soft)
         if order is not None:
             law.follow(order)
