@@ -1,6 +1,7 @@
 """What both Franka drivers share: options, words for faults, the slow way, the hand. No robot, no vendor."""
 
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -124,6 +125,7 @@ class _Fingers:
 
     def __init__(self):
         self.calls, self.go, self.width, self.grasps = [], threading.Semaphore(0), 0.08, True
+        self.gone = False
 
     def move(self, width, speed):
         self.calls.append(("move", round(width, 3)))
@@ -138,6 +140,8 @@ class _Fingers:
         return self.grasps
 
     def read(self):
+        if self.gone:
+            raise RuntimeError("the cable is out")
         return SimpleNamespace(width=self.width, is_grasped=self.width == 0.02)
 
 
@@ -184,3 +188,13 @@ def test_a_grasp_that_fails_is_told_and_the_next_order_still_goes_through(hand, 
     hand.order(1.0)
     assert hand.wait(5)
     assert not hand.failure
+
+
+def test_a_width_that_nobody_tells_any_more_is_a_lost_link_and_not_the_last_one(hand):
+    hand, fingers = hand
+    assert hand.opening == 1.0
+    fingers.gone = True
+    deadline = time.monotonic() + 5
+    with pytest.raises(LinkLost, match="the cable is out"):
+        while time.monotonic() < deadline:
+            assert hand.opening == 1.0

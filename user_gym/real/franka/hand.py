@@ -48,6 +48,7 @@ class FrankaHand:
         self._closing = False
         self._busy = False
         self._width, self._grasped = 0.0, False
+        self._gone = ""  # why the width is not known any more; "" where it is
         self.failure: str = ""  # why the last order did not succeed; "" where it did
         self._threads = [
             threading.Thread(target=self._move, name="franka-hand", daemon=True),  # a vendor's call cannot be interrupted
@@ -56,14 +57,10 @@ class FrankaHand:
 
     @property
     def opening(self) -> float:
-        """0 closed .. 1 open, as newest measured."""
+        """0 closed .. 1 open, as newest measured. Raises LinkLost where the hand does not tell it any more."""
+        if self._gone:
+            raise LinkLost(f"the hand's width is not known any more: {self._gone}; recover() builds the link anew")
         return min(max(self._width / self._spec.width, 0.0), 1.0)
-
-    @property
-    def busy(self) -> bool:
-        """Whether an order is under way or waits."""
-        with self._news:
-            return self._busy or self._wanted is not None
 
     def open(self) -> None:
         """Read the width once and start the threads. Raises the vendor's exceptions."""
@@ -132,7 +129,7 @@ class FrankaHand:
             except Exception as error:  # top of this thread
                 if not self._closing:
                     _LOG.warning("the hand's width is not known any more: %s", error)
-                    self.failure = str(LinkLost(f"the hand does not answer: {error}"))
+                    self._gone = str(error) or type(error).__name__
                 return
             with self._news:
                 self._news.wait_for(lambda: self._closing, _PAUSE)
