@@ -91,18 +91,19 @@ class ArxDriver:
             self._wake(clear=False)
 
     def recover(self) -> None:
-        """As `Driver.recover`: clears fault codes, enables and holds anew; a healthy arm is left as it is."""
-        loop = self._opened()
-        if loop.fault is None:
-            return
-        loop.stop()
-        if loop.senses.dead:
-            self._line.close()
+        """As `Driver.recover`: clears fault codes, enables and holds, also where they kept `connect` from it; no healthy arm."""
+        loop = self._loop
+        if loop is not None:
+            if loop.fault is None:
+                return
+            loop.stop()
+            if loop.senses.dead:
+                self._line.close()
         self._wake(clear=True)
 
     def _wake(self, clear: bool) -> None:
         self._following = False
-        ready = Ready(self._pacer(), self._any_timeout, clear)
+        ready = Ready(self._pacer(), self._any_timeout, clear, self._loop)
         try:
             self._line.connect()
             loop = Loop(self.spec, self._line, self._carried, self._dt)

@@ -5,14 +5,14 @@ A pause between enabling and holding lets an arm in mid-air sag by 0.2 rad. Noth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from user_gym.core import RobotSpec
 from user_gym.errors import BadOption, LinkLost, Reflex
-from user_gym.real.arx.law import Grip, Joints
+from user_gym.real.arx.law import Damp, Grip, Joints, Measured
 from user_gym.real.arx.line import Line
 from user_gym.real.arx.loop import Loop
 from user_gym.robots.motors import MOST_TIMEOUT, Protocol
@@ -29,10 +29,25 @@ class Ready(NamedTuple):
     wait: Callable[[float], None]  # lets a cycle pass
     any_timeout: bool  # an operator takes motors whose TIMEOUT is off or long
     clear: bool  # an operator, or a reset after a fault, has fault codes cleared
+    old: Loop | None = None  # stopped; it has damped the arm until now, and goes on if this start fails
+
+    @property
+    def last(self) -> Measured | None:
+        """What that loop knew of the arm; None: nobody knows where it is."""
+        return None if self.old is None or self.old.senses.dead else self.old.newest
+
+
+def _damped(spec: RobotSpec, ready: Ready, dt: float) -> Sequence[Mit]:
+    """What keeps each joint from dropping until its position is known: damping, and the weight that was carried last."""
+    if ready.last is None:
+        return [Mit(kd=damping) for damping in spec.joint_damping.tolist()]
+    return Damp(spec).orders(ready.last, dt)
 
 
 def check_registers(spec: RobotSpec, line: Line, ready: Ready, dt: float) -> None:
     """Compare what can be compared: DaMiao motors only. An Encos motor tells nothing of its ranges or a time-out.
+
+    Nothing is ordered, unless an old loop carried the arm: then the joints go on being damped, with their weight.
 
     Raises:
         LinkLost: a motor does not answer.
@@ -48,7 +63,7 @@ def check_registers(spec: RobotSpec, line: Line, ready: Ready, dt: float) -> Non
         Register.TORQUE_RANGE,
     )
     for register in registers:
-        values = _read(line, asked, register, ready, dt)
+        values = _read(spec, line, asked, register, ready, dt)
         for i in asked:
             motor = line.arm.motors[i]
             if i not in values:
@@ -56,12 +71,15 @@ def check_registers(spec: RobotSpec, line: Line, ready: Ready, dt: float) -> Non
             _check(f"{register.name} of motor {motor.id} of {spec.name}", register, values[i], motor.kind.ranges, ready)
 
 
-def _read(line: Line, asked: list[int], register: Register, ready: Ready, dt: float) -> dict[int, float]:
+def _read(spec: RobotSpec, line: Line, asked: list[int], register: Register, ready: Ready, dt: float) -> dict[int, float]:
     values: dict[int, float] = {}
     for _ in range(TRIES):
         for i in asked:
             if i not in values:
                 line.ask(i, register)
+        if ready.last is not None:
+            for i, order in enumerate(_damped(spec, ready, dt)):
+                line.order_one(i, order)
         ready.wait(dt)
         for reply in line.replies():
             for i in asked:
@@ -97,11 +115,11 @@ def wake(spec: RobotSpec, loop: Loop, line: Line, ready: Ready) -> None:
     """
     senses, motors = loop.senses, line.arm.motors
     encos = [m.kind.protocol is Protocol.ENCOS for m in motors]
-    damped = Mit(kd=float(spec.joint_damping.max()))
+    damped = _damped(spec, ready, loop.dt)
     for _ in range(TRIES):
         for i in range(len(motors)):
             if encos[i]:
-                line.order_one(i, damped)  # it answers orders only; this one keeps a held arm from dropping
+                line.order_one(i, damped[i])  # it answers orders only; this one keeps a held arm from dropping
             else:
                 line.ask_state(i)
         ready.wait(loop.dt)
@@ -136,6 +154,6 @@ def wake(spec: RobotSpec, loop: Loop, line: Line, ready: Ready) -> None:
             break
     if off:
         for i in range(len(motors)):
-            if not encos[i]:
+            if ready.old is None and not encos[i]:  # else they carry an arm
                 line.say(i, Special.DISABLE)
         raise Reflex(f"{', '.join(senses.name(i) for i in sorted(off))} cannot be enabled; power the arm off and on")
