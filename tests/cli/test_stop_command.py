@@ -47,6 +47,12 @@ def test_nobody_to_stop_is_a_failure_that_says_where_it_looked(home: Path, capsy
     assert capsys.readouterr().out == f"no driver process listens in {home / 'stops'}\n"
 
 
+def test_a_worker_that_could_not_be_told_is_a_failure_with_its_name(left: Listener, capsys: pytest.CaptureFixture[str]) -> None:
+    while main(["stop"]) == 0:
+        pass
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"NOT told, it does not listen: left.{os.getpid()}: ")
+
+
 def test_a_key_stops(left: Listener, home: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

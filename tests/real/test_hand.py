@@ -8,6 +8,7 @@ import pytest
 from user_gym.core import RobotState, Teleop
 from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
 from user_gym.real.hand import Button, Feel, Hand
+from user_gym.robots import stop
 
 
 def state(gripper=0.0):
@@ -203,6 +204,20 @@ def test_stop_acts_at_once_without_anybody_reading(toys) -> None:
     toy = toys(on_stop=lambda: calls.append("stop"))
     toy.say(Button.STOP)
     assert calls == ["stop"]
+
+
+@pytest.mark.parametrize("outcome", [OSError("no socket"), stop.Told((), failed=("left.1: full",))], ids=["broken", "stuck"])
+def test_a_stop_that_reached_nobody_is_logged_and_the_device_read_on(toys, caplog, outcome) -> None:
+    def told():
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    toy = toys(on_stop=told)
+    toy.say(Button.STOP)
+    toy.say((0, 1.0))
+    assert toy.read(state()).action[0] == 1.0
+    assert "could not stop" in caplog.text
 
 
 def test_an_unplugged_device_pushes_nothing_and_comes_back(toys) -> None:

@@ -51,6 +51,19 @@ def test_the_socket_of_a_dead_worker_is_removed() -> None:
     assert stop.tell() == stop.Told((), ())
 
 
+def test_a_stuck_worker_keeps_no_other_from_being_told() -> None:
+    """It is the first in line, and its queue is full."""
+    stuck, well = listening("a"), listening("b")
+    while not stop.tell(name="a.").failed:
+        pass
+    told = stop.tell()
+    assert [name.split(".")[0] for name in told.reached] == ["b"]
+    assert told.failed[0].startswith(f"a.{os.getpid()}: ")
+    assert well.read() == stop.STOP
+    stuck.close()
+    well.close()
+
+
 def test_a_folder_that_others_may_enter_is_refused(place) -> None:
     place.mkdir()
     os.chmod(place, 0o755)

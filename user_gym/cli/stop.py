@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stop, and say what was reached. 1 where nobody was there to be told, or not one that was named."""
+    """Stop, and say what was reached. 1 where somebody was not reached, or nobody was there, or not one that was named."""
     from user_gym.robots import stop
 
     if arguments.key:
@@ -37,7 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"told {worker} to {'let go' if arguments.release else 'hold'}")
         for worker in told.gone:
             print(f"{worker} had ended already")
-        if not told.reached:
+        for worker in told.failed:
+            print(f"NOT told, it does not listen: {worker}")
+            code = 1
+        if not told.reached and not told.failed:
             print(f"no driver process {f'of {name!r} ' if name else ''}listens in {stop.where()}")
             code = 1
     return code

@@ -6,6 +6,7 @@ A Teleop that knows no device: a decoder says which axis is where and what was p
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -21,6 +22,8 @@ from user_gym.core import F64, RobotState, TeleopOrder
 from user_gym.errors import BadOption, Closed
 from user_gym.real.reader import Reader, Source
 from user_gym.robots import stop
+
+_log = logging.getLogger(__name__)
 
 
 class Button(Enum):
@@ -154,9 +157,19 @@ class Hand(ABC):
     def press(self, button: Button) -> None:
         """A button went down."""
         if button is Button.STOP:
-            self._on_stop()
+            self._stop_all()
         with self._lock:
             self._pressed ^= {button} if button is Button.GRIPPER else {button} - self._pressed
+
+    def _stop_all(self) -> None:
+        """Whatever goes wrong with it, the device is read on: the person may press again."""
+        try:
+            told = self._on_stop()
+        except Exception:
+            _log.exception("%s could not stop the robots", self.name)
+            return
+        if isinstance(told, stop.Told) and told.failed:
+            _log.error("%s could not stop %s", self.name, "; ".join(told.failed))
 
     def _forget(self) -> None:
         """The device is gone: nobody pushes anything any more."""

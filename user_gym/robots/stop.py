@@ -27,7 +27,8 @@ class Told(NamedTuple):
     """What a message met."""
 
     reached: tuple[str, ...]  # names of the workers that have it now
-    gone: tuple[str, ...]  # names whose worker had died; their sockets were removed
+    gone: tuple[str, ...] = ()  # names whose worker had died; their sockets were removed
+    failed: tuple[str, ...] = ()  # names and why: they run, and have NOT heard it
 
 
 class Listener:
@@ -103,10 +104,13 @@ def _short(place: Path) -> Iterator[str]:
 
 
 def tell(message: bytes = STOP, name: str = "") -> Told:
-    """Send STOP or RELEASE to every worker of this user, or to those whose name contains `name`. Does not wait for the arms."""
-    reached, gone, ears = [], [], folder()
+    """Send STOP or RELEASE to every worker of this user, or to those whose name contains `name`. Does not wait for the arms.
+
+    One that cannot be told keeps none of the others from being told. Raises MissingSystem.
+    """
+    reached, gone, failed, ears = [], [], [], folder()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, _short(ears) as place:
-        out.settimeout(1.0)
+        out.setblocking(False)  # a full queue: the worker is stuck, and the next one must not wait for it
         for path in sorted(ears.glob(f"*{_SUFFIX}")):
             worker = path.name.removesuffix(_SUFFIX)
             if name not in worker:
@@ -117,4 +121,6 @@ def tell(message: bytes = STOP, name: str = "") -> Told:
             except (ConnectionRefusedError, FileNotFoundError):
                 path.unlink(missing_ok=True)
                 gone.append(worker)
-    return Told(tuple(reached), tuple(gone))
+            except OSError as error:
+                failed.append(f"{worker}: {error}")
+    return Told(tuple(reached), tuple(gone), tuple(failed))
