@@ -263,6 +263,30 @@ def test_a_bus_that_is_off_is_lost_and_comes_back():
         rig.begin()
 
 
+def test_an_error_on_the_wire_is_counted_and_costs_no_reading_and_many_stop_the_arm():
+    import can
+
+    with Rig() as rig:
+        rig.go()
+        stranger = can.Bus(rig.driver._line.address.partition(":")[2], "virtual")
+        error = can.Message(arbitration_id=0x8, data=bytes(8), is_error_frame=True)  # a violation of the protocol
+        try:
+            loop = rig.driver._loop
+            before, dropped = loop.newest.cycles, rig.driver._line.dropped
+            for _ in range(5):
+                stranger.send(error)
+                rig.cycles(1)
+            assert loop.fault is None
+            assert loop.newest.cycles == before + 5
+            assert max(loop.senses.unanswered) == 0
+            assert rig.driver._line.dropped == dropped + 5
+            for _ in range(60):
+                stranger.send(error)
+            stops(rig, LinkLost, "frames of the last second")
+        finally:
+            stranger.shutdown()
+
+
 def test_a_program_that_disables_a_motor_is_noticed():
     import can
 

@@ -91,7 +91,7 @@ class ArxDriver:
             self._wake(clear=False)
 
     def recover(self) -> None:
-        """As `Driver.recover`: clears fault codes, enables and holds, also where they kept `connect` from it; no healthy arm."""
+        """As `Driver.recover`: clears fault codes, enables and holds an arm that has a fault, or that `connect` refused."""
         loop = self._loop
         if loop is not None:
             if loop.fault is None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from user_gym.errors import LinkLost
 from user_gym.robots.motors import Arm, Motor, Protocol
-from user_gym.robots.wire import buses, damiao, encos
+from user_gym.robots.wire import buses, can_frame, damiao, encos
 from user_gym.robots.wire.damiao import Operation, Register, Reply, Request, Special, Status
 from user_gym.robots.wire.mit import Mit, Ranges
 
@@ -41,7 +41,7 @@ class Line:
 
     def __init__(self, address: str, arm: Arm, feedback_id: int | None = damiao.FEEDBACK) -> None:
         self.address, self.arm = address, arm
-        self.dropped = 0  # frames that were none of ours, or spoiled
+        self.dropped = 0  # frames that were none of ours, spoiled, or told of an error on the wire
         self._damiao = {m.id: i for i, m in enumerate(arm.motors) if m.kind.protocol is Protocol.DAMIAO}
         self._encos = {m.id: i for i, m in enumerate(arm.motors) if m.kind.protocol is Protocol.ENCOS}
         self._answers = {i: m + 0x10 if feedback_id is None else feedback_id for m, i in self._damiao.items()}
@@ -116,9 +116,12 @@ class Line:
                 raise LinkLost(f"CAN bus {self.address!r} is gone: {error}; look at the adapter, then reset") from error
             if message is None:
                 return
-            if message.is_error_frame:
+            if not message.is_error_frame:
+                yield message
+            elif message.arbitration_id & can_frame.BUS_OFF:
                 raise LinkLost(f"CAN bus {self.address!r} is off: too many errors on the wire; look at the cable, then reset")
-            yield message
+            else:
+                self.dropped += 1  # one collision is no reason to stop; many are, as many spoiled frames are
 
     def _reading(self, message: Any) -> Reading | None:
         if message.is_extended_id or message.is_remote_frame or message.is_fd or len(message.data) != damiao.SIZE:
