@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import pytest
 
 from user_gym.core import F64, Command, RobotState
+from user_gym.errors import RobotFault
 from user_gym.real.arx.driver import ArxDriver
 from user_gym.robots import kinematics, specs
 from user_gym.robots.gate import GateClock
@@ -88,3 +90,16 @@ class Rig:
         assert loop is not None
         for _ in range(count):
             loop.cycle(self.clock.tick)
+
+
+def stops(rig: Rig, error: type[RobotFault], match: str) -> None:
+    """Orders to stay at the start end with this error."""
+    with pytest.raises(error, match=match):
+        rig.stay(rig.start, 20)
+
+
+def sinks(rig: Rig, seconds: float) -> float:
+    """m that the tool sinks while the driver's loop goes on."""
+    before = rig.tool
+    rig.cycles(round(seconds / 0.005))
+    return float(np.linalg.norm(rig.tool - before))
