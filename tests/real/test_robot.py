@@ -96,6 +96,13 @@ def test_a_reset_goes_up_across_and_down_slowly_and_starts_the_clock(make, diary
     assert heights[-1] == pytest.approx(START.tcp[2], abs=1e-4)
 
 
+def go_on(robot, seconds):
+    end = time.monotonic() + seconds
+    state = robot.reset(START)
+    while time.monotonic() < end:
+        state = robot.exchange(stay(state))
+
+
 def test_an_order_takes_one_period_and_the_split_halves_do_the_same(make) -> None:
     robot = make()
     robot.connect()
@@ -246,6 +253,27 @@ def test_a_reset_that_comes_by_itself_does_not_undo_a_stop_that_nobody_saw(make,
     robot.exchange(stay(robot.reset(START)))
 
 
+def test_a_stop_during_an_exchange_is_told_once(make) -> None:
+    robot = make(broken="stop")
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(Halted, match="an operator said stop"):
+        robot.exchange(stay(state))
+    robot.exchange(stay(robot.reset(START)))
+
+
+def test_a_stop_after_the_one_that_was_told_is_another_one(make) -> None:
+    robot = make(broken="stop")
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(Halted):
+        robot.exchange(stay(state))
+    stop.tell()
+    with pytest.raises(Halted):  # whoever comes first: the reset, or an order after it
+        go_on(robot, 5.0)
+    robot.exchange(stay(robot.reset(START)))
+
+
 def test_attention_keeps_an_arm_from_going_stale(make, diary) -> None:
     robot = make(clock=WallClock(), stale=0.4)
     robot.connect()
@@ -308,21 +336,24 @@ job = Job("toy", "toy:ToyDriver", SPEC, "tcp", "nowhere", VirtualClock(), TASK.w
 robot = RealRobot(SPEC, "tcp", Berth(job))
 robot.connect()
 robot.reset(START)
-print(robot.pid, flush=True)
+child = os.fork() if {fork} else 0
+if {fork} and not child:
+    time.sleep(60)
+print(robot.pid, child, flush=True)
 time.sleep(60)
 """
 
 
-def orphan(tmp_path, **options):
-    """A worker whose parent was killed; its process id, and when that was."""
+def orphan(tmp_path, fork=False, **options):
+    """A worker whose parent was killed; its process id, and when that was. With `fork`, a child of the parent lives on."""
     options["diary"] = str(tmp_path / "diary")
-    code = PARENT.format(path=[os.path.dirname(__file__)], options=options)
+    code = PARENT.format(path=[os.path.dirname(__file__)], options=options, fork=fork)
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     with parent:
-        pid = int(parent.stdout.readline())
+        pid, child = map(int, parent.stdout.readline().split())
         parent.kill()
         killed = time.monotonic()
-    return pid, killed
+    return (pid, killed, child) if fork else (pid, killed)
 
 
 def alive(pid) -> bool:
@@ -337,6 +368,17 @@ def test_when_the_parent_is_killed_the_arm_holds_and_the_worker_ends_within_a_se
     pid, killed = orphan(tmp_path)
     until(lambda: not alive(pid), timeout=1.0 - (time.monotonic() - killed))
     assert diary()[-2:] == ["hold", "close"]
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="this system has no pidfd_open")
+def test_a_child_that_the_parent_forked_does_not_hide_its_death(tmp_path, diary) -> None:
+    """As a DataLoader's does: it has the parent's end of the pipe open, too."""
+    pid, killed, child = orphan(tmp_path, fork=True)
+    try:
+        until(lambda: not alive(pid), timeout=1.0 - (time.monotonic() - killed))
+        assert diary()[-2:] == ["hold", "close"]
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_an_arm_without_brakes_is_held_after_the_parents_death_until_it_is_released(tmp_path, diary) -> None:
@@ -396,6 +438,17 @@ def test_sigterm_lets_the_arm_hold(make, diary, caplog) -> None:
     robot = make()
     robot.connect()
     robot.reset(START)
+    os.kill(robot.pid, signal.SIGTERM)
+    until(lambda: diary()[-1] == "close")
+    assert diary()[-2] == "hold"
+
+
+def test_sigterm_breaks_off_a_call_that_blocks(make, diary, caplog) -> None:
+    caplog.set_level(logging.CRITICAL)
+    robot = make(broken="slow")
+    robot.connect()
+    robot.send_reset(START)
+    until(lambda: diary()[-1].startswith("move"))
     os.kill(robot.pid, signal.SIGTERM)
     until(lambda: diary()[-1] == "close")
     assert diary()[-2] == "hold"

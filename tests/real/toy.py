@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from user_gym.core import RobotState
 from user_gym.errors import LinkLost, NotReset, Reflex, RobotFault
-from user_gym.robots import kinematics, pose, reach
+from user_gym.robots import kinematics, pose, reach, stop
 
 
 class VirtualClock:
@@ -67,6 +68,7 @@ class ToyDriver:
         self._diary, self._answers = diary, answers
         self._q, self._time, self._following = spec.home.copy(), 0.0, False
         self._gripper = 0.0
+        self._interrupted = threading.Event()
 
     def note(self, text):
         if self._diary:
@@ -96,8 +98,13 @@ class ToyDriver:
         self._following = False
         for waypoint, q in zip(waypoints, goals, strict=True):
             self.note(f"move {np.round(waypoint, 4).tolist()} {speed}")
+            if self.broken == "slow":
+                self._interrupted.wait(20)
             self.clock.tick(0.1)
             self._q = q
+
+    def interrupt(self):
+        self._interrupted.set()
 
     def begin(self):
         self._time, self._following = 0.0, True
@@ -112,6 +119,13 @@ class ToyDriver:
             self.broken = ""
             self._following = False
             raise Reflex("toy reflex")
+        if self.broken == "stop":
+            self.broken = ""
+            stop.tell()
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                self.clock.check()
+                time.sleep(0.001)
         if self.broken == "crash":
             raise KeyError("a vendor's surprise")
         if self.broken == "die":

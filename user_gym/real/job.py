@@ -32,6 +32,7 @@ class Job:
     stale: float | None = 1.0  # s without an order after which the arm holds; None: time stands still between orders
     approach_speed: float = 0.1  # m/s
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further ones of the driver
+    parent: int = 0  # process id of who starts the worker, which ends with it; set by `RealRobot`
 
 
 class Request(NamedTuple):
@@ -40,6 +41,7 @@ class Request(NamedTuple):
     number: int
     verb: str  # "connect" | "reset" | "exchange" | "compliance" | "close"; "attend" has no reply
     argument: Any = None
+    stops: int = 0  # an operator's that the parent was told of so far; a reset undoes no others
 
 
 class Reply(NamedTuple):
@@ -50,6 +52,7 @@ class Reply(NamedTuple):
     clipped: bool = False  # the guard changed the order
     overruns: int = 0  # of the clock, so far
     error: tuple[str, str] | None = None  # class of user_gym.errors and message
+    stops: int = 0  # an operator's that the error tells of
 
 
 def described(error: UserGymError) -> tuple[str, str]:

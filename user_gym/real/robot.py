@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Protocol
 
@@ -75,6 +76,7 @@ class RealRobot:
         self._wanted = False  # connected, as far as the caller is concerned
         self._compliance: Compliance | None = None
         self._number = 0
+        self._stops = 0  # an operator's that this worker told of
         self._resetting = False  # the reply that is waited for is that of a reset
         self._due: float | None = None  # s, monotonic: when the reply that is waited for has to be here
         self.clipped = False  # the guard changed the last order
@@ -200,8 +202,8 @@ class RealRobot:
             child.close()
             for descriptor in held:
                 os.close(descriptor)
-        self._number, self._due = 0, time.monotonic() + self._patience.connect
-        link.send(place.job)
+        self._number, self._stops, self._due = 0, 0, time.monotonic() + self._patience.connect
+        link.send(replace(place.job, parent=os.getpid()))
         self._receive(None)
 
     def _ask(self, verb: str, argument: Any, patience: float) -> RobotState | None:
@@ -213,7 +215,7 @@ class RealRobot:
         self._number += 1
         self._due = time.monotonic() + patience
         try:
-            link.send(Request(self._number, verb, argument))
+            link.send(Request(self._number, verb, argument, self._stops))
         except (BrokenPipeError, ConnectionError) as error:
             raise self._lost() from error
 
@@ -230,6 +232,7 @@ class RealRobot:
             if reply.number == self._number:  # a reply that came too late for its request is dropped
                 break
         self.clipped, self.overruns = reply.clipped, max(reply.overruns, self.overruns)
+        self._stops = max(reply.stops, self._stops)
         if reply.error is not None:
             raise raised(reply.error)
         return reply.state

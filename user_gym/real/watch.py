@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import select
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -13,31 +17,43 @@ from user_gym.real.driver import Clock
 from user_gym.robots import stop
 
 ORPHANED = "the program that drove it is gone"
+_log = logging.getLogger(__name__)
 
 
 class Watch:
-    """A thread that waits for `user-gym stop` and for the parent's end of the pipe to close.
+    """A thread that waits for `user-gym stop`, for SIGTERM, and for the death of the parent.
 
     Args:
         name: of the device.
         link: descriptor of the pipe to the parent; only its end is looked at.
+        parent: its process id: a process that the parent forked keeps the pipe open after the parent's death. 0: not known.
         alarm: called from the thread at each message, for drivers that can break off a call that blocks.
     """
 
-    def __init__(self, name: str, link: int, alarm: Callable[[], None]) -> None:
-        self._name, self._link, self._alarm = name, link, alarm
+    def __init__(self, name: str, link: int, parent: int, alarm: Callable[[], None]) -> None:
+        self._name, self._link, self._parent, self._alarm = name, link, parent, alarm
         self._ear = stop.Listener(name)
         self._bell, self._rope = socket.socketpair()  # rings in the main thread's select
         self._quit, self._leave = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name=f"watch of {name}", daemon=True)
-        self.reason: str | None = None  # why the arm has to stop; None: it need not
-        self.orphaned = False  # the parent is gone
+        self._end: str | None = None  # why the worker has to end; None: it need not
+        self._forgiven = 0  # stops that count no more
+        self.stops = 0  # an operator's, heard so far
         self.released = False  # an operator lets the arm go
 
+    @property
+    def orphaned(self) -> bool:
+        """Whether the worker has to end."""
+        return self._end is not None
+
     def open(self) -> None:
-        """Begin. Raises MissingSystem."""
+        """Begin; from the main thread. Raises MissingSystem."""
         self._ear.open()
-        self._bell.setblocking(False)
+        for end in (self._bell, self._rope, self._leave):
+            end.setblocking(False)
+        # The kernel's handler tells the thread, even while the main thread is in a vendor's call and Python's cannot run.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.set_wakeup_fd(self._leave.fileno(), warn_on_full_buffer=False)
         self._thread.start()
 
     def fileno(self) -> int:
@@ -54,21 +70,22 @@ class Watch:
 
     def check(self) -> None:
         """Raise Halted where there is a reason."""
-        if self.reason is not None:
-            raise Halted(f"{self._name} stopped: {self.reason}; reset() goes on")
+        reason = self._end or ("an operator said stop" if self.stops > self._forgiven else None)
+        if reason is not None:
+            raise Halted(f"{self._name} stopped: {reason}; reset() goes on")
 
-    def forgive(self) -> None:
-        """An operator's stop ends with the next reset; the parent's death does not."""
-        if not self.orphaned:
-            self.reason = None
+    def forgive(self, stops: int) -> None:
+        """So many of the stops end with this reset: those that the client was told of. The parent's death does not."""
+        self._forgiven = stops
 
     def end(self, reason: str) -> None:
-        """The worker shall end. Called from the thread or by a signal."""
-        self.orphaned, self.reason = True, reason
-        self._ring()
+        """The worker shall end."""
+        self._end = reason
+        self._alert()
 
     def close(self) -> None:
         """Stop listening."""
+        signal.set_wakeup_fd(-1)
         self._leave.close()
         if self._thread.ident is not None:
             self._thread.join(1.0)
@@ -76,26 +93,58 @@ class Watch:
             end.close()
 
     def _run(self) -> None:
+        try:
+            self._listen()
+        except Exception:  # nobody would hear a stop any more
+            _log.exception("watch of %s broke", self._name)
+            self.end("its watch broke")
+
+    def _listen(self) -> None:
         poll = select.poll()
         poll.register(self._ear.fileno(), select.POLLIN)
         poll.register(self._quit.fileno(), select.POLLIN)
         poll.register(self._link, 0)  # 0: only that the other end is gone
-        while True:
-            ready = [descriptor for descriptor, _ in poll.poll()]
-            if self._quit.fileno() in ready:
-                return
-            if self._link in ready:
-                poll.unregister(self._link)
-                self.end(ORPHANED)
-                self._alarm()
-            elif (message := self._ear.read()) is not None:
-                self.released |= message == stop.RELEASE
-                self.reason = self.reason or "an operator said stop"
-                self._ring()
-                self._alarm()
+        parent = self._pidfd()
+        if parent is not None:
+            poll.register(parent, select.POLLIN)
+        try:
+            while True:
+                ready = [descriptor for descriptor, _ in poll.poll()]
+                if self._quit.fileno() in ready:
+                    if not (signals := self._quit.recv(64)):
+                        return
+                    if signal.SIGTERM in signals:
+                        self.end("it was told to terminate (SIGTERM)")
+                for gone in {self._link, parent}.intersection(ready):
+                    poll.unregister(gone)
+                    self.end(ORPHANED)
+                if (message := self._ear.read()) is not None:
+                    self.released |= message == stop.RELEASE
+                    self.stops += 1
+                    self._alert()
+        finally:
+            if parent is not None:
+                os.close(parent)
 
-    def _ring(self) -> None:
-        self._rope.send(b"!")
+    def _pidfd(self) -> int | None:
+        """Readable when the parent has died; None where the system has no such thing, or the parent is gone."""
+        if not self._parent or not hasattr(os, "pidfd_open"):
+            return None
+        try:
+            return os.pidfd_open(self._parent)
+        except ProcessLookupError:
+            self.end(ORPHANED)
+        except OSError as error:  # an old kernel, or a container that forbids it
+            _log.info("only the pipe tells of the parent's death: %s", error)
+        return None
+
+    def _alert(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # it rings already
+            self._rope.send(b"!")
+        try:
+            self._alarm()
+        except Exception:  # a vendor's call: the reason stands without it
+            _log.exception("%s: the driver could not be interrupted", self._name)
 
 
 class Watched:

@@ -60,19 +60,17 @@ class Worker:
     def __init__(self, job: Job, link: Connection) -> None:
         self._job, self._link = job, link
         self._driver: Driver | None = None
-        self._watch = Watch(job.name, link.fileno(), self._interrupt)
+        self._watch = Watch(job.name, link.fileno(), job.parent, self._interrupt)
         self._clock = Watched(job.clock, self._watch)
         self._guard = Guard(job.spec, job.workspace, job.period, job.thresholds)
         self._scene = GateScene(job.twin, job.objects) if job.twin is not None else None
         self._connected = False
         self._state: RobotState | None = None  # what the client saw last; None: it has to reset first
         self._fault: RobotFault | None = None  # why orders are refused
-        self._untold = False  # the client does not know of it yet
         self._gripper = 0.0  # kept where the task does not move it
 
     def open(self) -> None:
         """Listen for interruptions. Raises MissingSystem."""
-        signal.signal(signal.SIGTERM, lambda *_: self._watch.end("it was told to terminate (SIGTERM)"))
         self._watch.open()
 
     def run(self) -> None:
@@ -109,14 +107,14 @@ class Worker:
 
     def _answer(self, request: Request) -> Reply:
         try:
-            state, clipped = self._do(request.verb, request.argument)
+            state, clipped = self._do(request)
             return Reply(request.number, state, clipped, self._clock.overruns)
         except _NO_FAULT as error:
             return Reply(request.number, error=described(error))
         except RobotFault as fault:
             self._refuse(fault)
-            self._untold = False
-            return Reply(request.number, error=described(fault), overruns=self._clock.overruns)
+            stops = self._watch.stops if isinstance(fault, Halted) else 0
+            return Reply(request.number, error=described(fault), overruns=self._clock.overruns, stops=stops)
         except UserGymError as error:
             return Reply(request.number, error=described(error))
         except Exception as error:  # top of a process: a vendor's client may raise anything
@@ -125,20 +123,21 @@ class Worker:
             self._refuse(fault)
             return Reply(request.number, error=described(fault))
 
-    def _do(self, verb: str, argument: Any) -> tuple[RobotState | None, bool]:
-        match verb:
+    def _do(self, request: Request) -> tuple[RobotState | None, bool]:
+        match request.verb:
             case "exchange":
-                return self._exchange(argument)
+                return self._exchange(request.argument)
             case "reset":
-                return self._reset(argument), False
+                self._watch.forgive(request.stops)  # not one that nobody has seen: this reset may have come by itself
+                return self._reset(request.argument), False
             case "connect":
                 self._connect()
             case "compliance":
-                self._driven().set_compliance(argument)
+                self._driven().set_compliance(request.argument)
             case "close":
                 self._leave()
             case _:
-                raise BadOption("verb", verb, "connect | reset | exchange | compliance | close")
+                raise BadOption("verb", request.verb, "connect | reset | exchange | compliance | close")
         return None, False
 
     def _connect(self) -> None:
@@ -172,9 +171,6 @@ class Worker:
 
     def _reset(self, start: Start) -> RobotState:
         driver, job = self._driven(), self._job
-        if self._untold and isinstance(self._fault, Halted):
-            raise self._fault  # a reset that comes by itself must not undo a person's stop that nobody has seen
-        self._watch.forgive()
         self._watch.check()
         reach.solve(job.spec, start.tcp)  # Unreachable before anything moves
         self._state = None
@@ -217,10 +213,10 @@ class Worker:
 
     def _refuse(self, fault: RobotFault) -> None:
         """Hold, and refuse orders from now on."""
-        if fault is self._fault:
+        if fault is self._fault or (isinstance(fault, Halted) and isinstance(self._fault, Halted)):
             return
         _log.warning("%s", fault)
-        self._fault, self._untold = fault, True
+        self._fault = fault
         if self._connected:
             try:
                 self._driven().hold()
