@@ -128,7 +128,7 @@ def test_a_camera_that_falls_silent_and_is_unplugged_comes_back(plugged) -> None
     plugged.mute.clear()
     eye.connect()
     eye.read()
-    assert eye.losses == 1
+    assert eye.losses >= 1
     eye.close()
 
 
