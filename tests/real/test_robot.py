@@ -15,6 +15,7 @@ from toy import VirtualClock
 
 from user_gym.core import Command
 from user_gym.errors import BadAction, BadOption, Closed, Halted, LinkLost, NotReset, Reflex, RobotFault, Stopped, Unreachable
+from user_gym.real import robot as real_robot
 from user_gym.real.clock import WallClock
 from user_gym.real.guard import Thresholds
 from user_gym.real.job import Job
@@ -452,3 +453,32 @@ def test_sigterm_breaks_off_a_call_that_blocks(make, diary, caplog) -> None:
     os.kill(robot.pid, signal.SIGTERM)
     until(lambda: diary()[-1] == "close")
     assert diary()[-2] == "hold"
+
+
+def test_an_arm_that_is_let_down_slowly_is_waited_for(make, diary, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(real_robot, "_LEAVE", 0.4)
+    robot = make(lowering=0.5)
+    robot.connect()
+    robot.close()
+    assert diary()[-1] == "close"
+    assert "does not answer in time" not in caplog.text
+
+
+def test_a_hold_that_breaks_keeps_nothing_from_being_let_go(make, diary) -> None:
+    robot = make(broken="hold")
+    robot.connect()
+    process = robot._process
+    robot.close()
+    assert diary()[-1] == "close"
+    assert process.wait(5) == 0
+
+
+def test_a_hold_that_breaks_in_a_stop_leaves_the_worker_alive(make, diary) -> None:
+    robot = make(broken="hold")
+    robot.connect()
+    state = robot.reset(START)
+    stop.tell()
+    until(lambda: diary()[-1] == "hold")
+    with pytest.raises(Halted):
+        robot.exchange(stay(state))
+    robot.exchange(stay(robot.reset(START)))

@@ -62,9 +62,11 @@ class ToyDriver:
         answers=1 << 30,
         hurried=False,
         slow=0.0,
+        lowering=0.0,
     ):
         self.spec, self.control, self.clock = spec, control, VirtualClock() if hurried else clock
         self.brakes, self.broken, self.wrench, self.slow = brakes, broken, wrench, slow
+        self.lowering = lowering
         self._diary, self._answers = diary, answers
         self._q, self._time, self._following = spec.home.copy(), 0.0, False
         self._gripper = 0.0
@@ -145,6 +147,8 @@ class ToyDriver:
     def hold(self):
         self._following = False
         self.note("hold")
+        if self.broken == "hold":
+            raise KeyError("a vendor's surprise")
 
     def recover(self):
         if self.broken == "for good":
@@ -152,4 +156,5 @@ class ToyDriver:
         self.note("recover")
 
     def close(self):
+        time.sleep(self.lowering)
         self.note("close")

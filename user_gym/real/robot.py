@@ -19,7 +19,7 @@ from user_gym.robots.compliance import check
 from user_gym.robots.lease import Hold
 
 _GO = "import sys; from user_gym.real.worker import main; main(int(sys.argv[1]))"
-_LEAVE = 5.0  # s for a worker to hold, close and exit
+_LEAVE = 5.0  # s for a worker to exit once it has answered, or its pipe is closed
 _log = logging.getLogger(__name__)
 
 
@@ -52,6 +52,7 @@ class Patience(NamedTuple):
     connect: float = 60.0  # a vendor's client is imported, and a robot may be slow to answer
     reset: float = 180.0  # slow motions
     exchange: float = 30.0
+    close: float = 40.0  # an arm without brakes is let down first
 
 
 class RealRobot:
@@ -175,7 +176,7 @@ class RealRobot:
         self._wanted = False
         if self._link is not None and self._process is not None and self._process.poll() is None:
             try:
-                self._ask("close", None, _LEAVE)
+                self._ask("close", None, self._patience.close)
             except RobotFault as error:
                 _log.warning("%s", error)
         self._end()

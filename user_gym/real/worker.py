@@ -15,6 +15,7 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -218,24 +219,17 @@ class Worker:
         _log.warning("%s", fault)
         self._fault = fault
         if self._connected:
-            try:
-                self._driven().hold()
-            except RobotFault as error:  # the arm is gone, or holds by itself already
-                _log.warning("hold after that: %s", error)
+            self._attempt(self._driven().hold)
 
     def _leave(self) -> None:
         """Leave the arm still. May be called twice."""
         if self._connected:
             self._connected = False
             driver = self._driven()
-            try:
-                driver.hold()
-                if self._watch.orphaned and not getattr(driver, "brakes", True):
-                    self._keep(driver)
-            except RobotFault as error:
-                _log.warning("%s", error)
-            finally:
-                self._let_go(driver)
+            self._attempt(driver.hold)
+            if self._watch.orphaned and not getattr(driver, "brakes", True):
+                self._attempt(lambda: self._keep(driver))
+            self._let_go(driver)
 
     def _keep(self, driver: Driver) -> None:
         """An arm without brakes is held as long as it answers. The driver keeps it still; this keeps the driver alive."""
@@ -245,14 +239,18 @@ class Worker:
             time.sleep(_LOOK)
 
     def _let_go(self, driver: Driver) -> None:
+        closers = [driver.close, self._clock.close, self._watch.close]
+        for close in closers if self._scene is None else [*closers, self._scene.close]:
+            self._attempt(close)
+
+    def _attempt(self, call: Callable[[], None]) -> None:
+        """What fails here must not keep the rest from being done."""
         try:
-            driver.close()
-        except RobotFault as error:
+            call()
+        except RobotFault as error:  # the arm is gone, or holds by itself already
             _log.warning("%s", error)
-        if self._scene is not None:
-            self._scene.close()
-        self._clock.close()
-        self._watch.close()
+        except Exception:  # top of a process: a vendor's client may raise anything
+            _log.exception("driver of %s broke", self._job.name)
 
     def _driven(self) -> Driver:
         if self._driver is None:
