@@ -20,7 +20,7 @@ from user_gym.sim.plant import compile_plant
 
 MAX_FRICTION = 5.0  # N m: more than any joint of these arms has
 FILTER = 0.02  # s; our own choice: an impact of some ms shows as its impulse, not as its peak of several hundred N
-IK_STEPS = 5
+IK_STEPS = 40  # a tick takes two; many lost cycles make one long step of several
 IK_TOLERANCE = 1e-9  # m, rad
 IK_DAMPING = 1e-8  # of J J^T: the reference moves less than a millimetre per tick, so the step is small anyway
 _NO_BIAS = np.zeros(7)
