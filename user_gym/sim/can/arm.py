@@ -87,6 +87,10 @@ class CanArm:
             return self.gripper.shaft()
         return Shaft(self._q.item(i), self._dq.item(i), self._tau.item(i))
 
+    def posture(self) -> tuple[F64, F64]:
+        """The joints' true angles rad and speeds rad/s, (dof,) each."""
+        return self._q[: self._dof].copy(), self._dq[: self._dof].copy()
+
     def follow(self, i: int, law: Mit) -> None:
         """Give motor i a law in N m."""
         if i == self._dof:

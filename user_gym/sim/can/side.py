@@ -1,4 +1,7 @@
-"""What a CAN twin offers at its side door: the operations that `robots.gate` lists, and `lift`, as a person would."""
+"""What a CAN twin offers at its side door: the operations that `robots.gate` lists, and two more.
+
+`lift` does what a person would, `posture` tells what the joints really do, whatever their motors tell.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,10 @@ def operations(twin: CanTwin) -> Mapping[str, Operation]:
     def advance(ticks: int, timeout: float = 30.0) -> Message:
         return Message({"ticks": twin.advance(ticks, timeout), "motion": "moving" if twin.moving else "idle"})
 
+    def posture() -> Message:
+        now, q, dq = twin.posture()
+        return Message({"time": now, "q": q.tolist(), "dq": dq.tolist(), "motion": "moving" if twin.moving else "idle"})
+
     def scene() -> Message:
         seen = twin.observe()
         poses, valid = seen.poses.tolist(), seen.valid.tolist()
@@ -61,6 +68,7 @@ def operations(twin: CanTwin) -> Mapping[str, Operation]:
         "hello": hello,
         "mode": mode,
         "advance": advance,
+        "posture": posture,
         "scene": scene,
         "arrange": arrange,
         "picture": picture,

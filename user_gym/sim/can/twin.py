@@ -95,15 +95,13 @@ class CanTwin:
         self._stage = Stage(self._arm.plant, task, self._arm.data, self._lock)
         self._wanted_side = side
         self._door = None if side is None else SideDoor(side, operations(self))
-        self._dt = dt
-        self._cycle = round(1 / (spec.control_rate * dt))
+        self._dt, self._cycle = dt, round(1 / (spec.control_rate * dt))
         self._ordered: set[int] = set()
         self.lost = 0  # ticks that a paced twin was too late for
         if mode not in MODES:
             raise BadOption("mode", mode, " | ".join(MODES))
-        self._mode = mode
+        self._mode, self._ending = mode, False
         self._thread: threading.Thread | None = None
-        self._ending = False
 
     @property
     def bus(self) -> str:
@@ -206,6 +204,11 @@ class CanTwin:
             self._ordered.clear()
             self._began, self._paced = time.monotonic(), 0
         self._bus.wake()
+
+    def posture(self) -> tuple[float, F64, F64]:
+        """s, then the joints' true rad and rad/s (dof,)."""
+        with self._lock:
+            return self._drives.now, *self._arm.posture()
 
     def observe(self) -> Scene:
         """Truth about the objects."""
