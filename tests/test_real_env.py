@@ -13,6 +13,8 @@ from gymnasium.utils.env_match import check_environments_match
 import user_gym  # noqa: F401
 from user_gym.core import Command
 from user_gym.errors import BadOption, Busy, LinkLost, NoRobot, NotApproved, Reflex, UnknownName
+from user_gym.robots import candidates, lease
+from user_gym.robots.inventory import read
 from user_gym.testing.env_suite import EnvSuite
 
 REAL = "User/PegInsert-real-v0"
@@ -131,6 +133,29 @@ def test_one_arm_is_driven_by_one_environment_until_it_is_closed() -> None:
     one.close()
     two.reset(seed=0)
     two.close()
+
+
+def test_a_camera_that_cannot_be_closed_keeps_no_arm_leased() -> None:
+    env = gymnasium.make(REAL, address="toy-kept-by-camera", **TOY)
+    env.reset(seed=0)
+    closed = []
+    env.unwrapped.robot._berth.leave_with(lambda: 1 / 0)
+    env.unwrapped.robot._berth.leave_with(lambda: closed.append("the next"))
+    with pytest.raises(ZeroDivisionError):
+        env.close()
+    assert closed == ["the next"]
+    other = gymnasium.make(REAL, address="toy-kept-by-camera", **TOY)
+    other.reset(seed=0)
+    other.close()
+
+
+def test_a_robot_that_cannot_be_asked_how_it_is_is_not_kept(home, monkeypatch) -> None:
+    inventory(home, 'id = "left"\nmodel = "franka-fr3"\naddress = "127.200.0.1"')
+    monkeypatch.setattr(candidates.discovery, "examine", lambda device: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        candidates.take("franka-fr3", "PegInsert")
+    [left] = read().of_kind("robot")
+    assert lease.holder(left) is None
 
 
 def test_the_arm_stays_leased_while_its_worker_lives() -> None:

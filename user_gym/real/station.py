@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -94,12 +95,13 @@ class Station:
     def release(self) -> None:
         """Give the arm back. May be called twice."""
         closers, self._closers = self._closers, []
-        for close in closers:
-            close()
         hold, self._hold, self._device = self._hold, None, None
         self._clocks.clear()
-        if hold is not None:
-            hold.release()
+        with ExitStack() as stack:  # whatever raises, all the others are closed, and the arm is given back last
+            if hold is not None:
+                stack.callback(hold.release)
+            for close in reversed(closers):
+                stack.callback(close)
 
 
 class StationScene:

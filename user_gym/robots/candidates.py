@@ -95,7 +95,11 @@ def _try(candidate: Device, model: str, task: str, device: str | None, reasons: 
     hold = lease.attempt(candidate)
     if hold is None:
         return no(f"is leased {lease.describe(lease.holder(candidate))}")
-    found = discovery.examine(candidate)
+    try:
+        found = discovery.examine(candidate)
+    except BaseException:
+        hold.release()
+        raise
     if not found.healthy:
         hold.release()
         return no(found.reason)
