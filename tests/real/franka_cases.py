@@ -109,6 +109,15 @@ class FrankaDriverCases:
         assert "release the button" in told["unhealed"][1]
         np.testing.assert_allclose(told["off"], 0.0, atol=1e-3)
 
+    def test_a_stop_on_the_way_to_a_start_ends_it_there_and_the_arm_can_go_again(self, rig, twin):
+        told = rig.run("stop", self.vendor, twin)
+        assert told["told"] == ("Stopped", "an operator said stop")
+        assert told["speed"] < 1e-2
+        assert told["motion"] == "idle"
+        assert 1e-4 < told["off"][2] < 0.09
+        assert abs(told["off"][1]) < 0.01
+        np.testing.assert_allclose(told["then"], 0.0, atol=2e-4)
+
     def test_close_in_the_middle_of_a_motion_leaves_the_arm_still(self, rig, twin):
         assert rig.run("left", self.vendor, twin) < 1e-2
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from user_gym.core import Command, Compliance, RobotState
+from user_gym.errors import Stopped
 from user_gym.real.clock import WallClock
 from user_gym.robots import reach, specs
 from user_gym.robots.gate import GateClock
@@ -251,6 +252,41 @@ def die(vendor: str, address: str, how: str) -> None:
         if how == "paced":
             side.ask("mode", mode="paced")
         os._exit(9)
+
+
+class _Stopper:
+    """A clock that wants the arm to stop once half a second of the robot's time has passed."""
+
+    def __init__(self, clock: Any, side: Side) -> None:
+        self._clock, self._side = clock, side
+        self._until = side.ask("hello").header["time"] + 0.5
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._clock, name)
+
+    def check(self) -> None:
+        if self._side.ask("hello").header["time"] > self._until:
+            raise Stopped("an operator said stop")
+
+
+def stop(vendor: str, address: str) -> dict[str, Any]:
+    """Somebody wants the arm to stop while it goes to a start; then it goes there after all."""
+    with _gated(vendor, address) as (driver, side):
+        driver.move([START], 0.2)
+        clock, driver._clock = driver._clock, _Stopper(driver._clock, side)
+        away = [START + [0, 0, 0.1, 0, 0, 0], START + [0, 0.1, 0.1, 0, 0, 0]]
+        told = _error(lambda: driver.move(away, 0.05))
+        stopped, motion = driver.measure(), side.ask("hello").header["motion"]
+        driver._clock = clock
+        driver.hold()
+        driver.move(away, 0.2)
+        return {
+            "told": told,
+            "motion": motion,
+            "speed": np.abs(stopped.dq).max(),
+            "off": stopped.tcp - START,
+            "then": driver.measure().tcp - away[-1],
+        }
 
 
 def look(vendor: str, address: str) -> float:

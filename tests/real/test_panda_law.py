@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from user_gym.core import Compliance
+from user_gym.real.franka.panda_board import Board
 from user_gym.real.franka.panda_law import Law, rotation, sample
-from user_gym.real.franka.panda_loop import Board
 from user_gym.robots import kinematics, pose, specs
 
 FER = specs.SPECS["franka-fer"]

@@ -7,9 +7,9 @@ new client object, for the old one is of no more use; a user stop takes a person
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,21 @@ from user_gym.core import F64, Command, Compliance, RobotSpec, RobotState
 from user_gym.errors import Closed, LinkLost, NotReset, Reflex, RobotFault, UserGymError
 from user_gym.real.driver import Clock
 from user_gym.real.franka import control_box
-from user_gym.real.franka.hand import Fingers, FrankaHand
+from user_gym.real.franka.client import FrankaClient
+from user_gym.real.franka.hand import FrankaHand
 from user_gym.robots import reach
 
 TICK = 0.001  # s
 CATCH_UP = 1.0  # s of the wall's time that a thread of the client's may be behind
 START = 3.0  # s of the wall's time that a motion may take to begin
 
+_LOG = logging.getLogger(__name__)
+_LOOK = 0.05  # s of the wall's time between two looks whether somebody wants the arm to stop
+_TORN = 5.0  # s of the wall's time that a stop may take where a fault is told already: the link may be torn
+_RECOVERED = 1.0  # s of the wall's time until a robot that recovered says so
 
-class FrankaDriver(ABC):
+
+class FrankaDriver(FrankaClient):
     """A `Driver` of one Franka arm.
 
     Args:
@@ -63,6 +69,7 @@ class FrankaDriver(ABC):
         self._robot: Any = None
         self._hand: FrankaHand | None = None
         self._following = False
+        self._travelling = False  # the last motion was one of the way, or is
         self._lost = False
         self._zero = self._now = 0  # ms on the robot's clock: at begin, and when orders were last followed
 
@@ -78,19 +85,26 @@ class FrankaDriver(ABC):
         self._import()
         enforce = control_box.enforce_realtime(self._options.realtime, self._address)
         with self._asking():
-            robot = self._open(enforce)
-            mode, tool = self._inspect(robot)
-            if "Reflex" not in mode:
-                control_box.refuse_mode(mode, self.spec.name, self._address)
-            control_box.check_tool(self.spec, tool, self._address)
-            self._prepare(robot)
-            self._robot, self._lost = robot, False
-            if self._options.gripper:
-                fingers, read = self._open_hand()
-                hand = FrankaHand(self.spec.gripper, fingers, read)
-                hand.open()
-                self._hand = hand
+            try:
+                mode = self._build(enforce)
+            except BaseException:
+                self._drop()
+                raise
+            self._lost = False
             control_box.refuse_mode(mode, self.spec.name, self._address)  # connected all the same: recover() ends a reflex
+
+    def _build(self, enforce: bool) -> str:
+        """Open robot and hand; the robot's mode."""
+        self._robot = robot = self._open(enforce)
+        mode, tool = self._inspect(robot)
+        if "Reflex" not in mode:
+            control_box.refuse_mode(mode, self.spec.name, self._address)
+        control_box.check_tool(self.spec, tool, self._address)
+        self._prepare(robot)
+        if self._options.gripper:
+            self._hand = FrankaHand(self.spec.gripper, *self._open_hand())
+            self._hand.open()
+        return mode
 
     def measure(self) -> RobotState:
         """As `Driver.measure`; its wrench is the moment's."""
@@ -99,14 +113,20 @@ class FrankaDriver(ABC):
             return self._newest()
 
     def move(self, waypoints: Sequence[F64], speed: float) -> None:
-        """As `Driver.move`: straight lines of the TCP; the elbow ends in the posture of `reach.solve`, wherever it was."""
+        """As `Driver.move`: straight lines of the TCP, to the posture of `reach.solve`. The clock's check may break it off."""
         if not 0.0 < speed < np.inf:
             raise control_box.bad_speed(speed)
         joints = [reach.solve(self.spec, waypoint) for waypoint in waypoints]
         self.hold()
-        if joints:
+        if not joints:
+            return
+        self._travelling = True
+        try:
             with self._asking():
                 self._travel(waypoints, joints, speed)
+        except BaseException:
+            self._still(told=True)
+            raise
 
     def begin(self) -> RobotState:
         """As `Driver.begin`."""
@@ -114,6 +134,7 @@ class FrankaDriver(ABC):
         with self._asking():
             mode, _ = self._inspect(self._connected())
             control_box.refuse_mode(mode, self.spec.name, self._address)
+            self._travelling = False
             self._start()
         self._following = True
         self._clock.start()
@@ -146,10 +167,11 @@ class FrankaDriver(ABC):
             with self._asking():
                 self._ended(CATCH_UP)  # the robot's own words before the clock's
                 raise
-        if not self._running():
+        with self._asking():
+            if self._running():
+                return
             self._following = False
-            with self._asking():
-                self._ended(CATCH_UP)
+            self._ended(CATCH_UP)
             raise RobotFault(f"{self.spec.name} at {self._address} ended its motion without a word; call begin")
 
     def set_compliance(self, compliance: Compliance) -> None:
@@ -163,34 +185,77 @@ class FrankaDriver(ABC):
     def hold(self) -> None:
         """As `Driver.hold`: the torque ramps down to damping within 0.2 s, then the robot's own controller holds."""
         self._connected()
-        following, self._following = self._following, False
-        if not following or self._lost or not self._running():
-            return
-        with self._asking():
-            self._stop()  # asked for while a gated twin is frozen: it begins at the same tick in every run
-            with self._clock.free():
-                self._join()
+        self._following = False
+        self._still(told=self._lost)
 
-    def _join(self) -> None:
-        """Wait for the end of a motion that was asked to end, or that ends by itself."""
-        if not self._ended(self._options.patience):
-            raise LinkLost(
-                f"{self.spec.name} at {self._address} did not end its motion within {self._options.patience} s; "
-                "look whether it still moves, or give more patience"
-            )
+    def _still(self, told: bool) -> None:
+        """End the motion if one runs. A fault of the end is raised; it goes to the log where another is told already."""
+        try:
+            with self._asking():
+                if self._running():
+                    self._brake(_TORN if told else self._options.patience)
+        except RobotFault as error:
+            if not told:
+                raise
+            _LOG.warning("while the arm stopped: %s", error)
+        self._settle()
+
+    def _brake(self, patience: float) -> None:
+        """End the motion that runs, in the robot's own time."""
+        if not self._travelling:
+            self._stop()  # asked for while a gated twin is frozen: it begins at the same tick in every run
+        with self._clock.free():
+            if self._travelling:
+                self._stop()
+            self._join(lambda: None, patience)  # whoever wants the arm to stop wants this one's end
+
+    def _settle(self) -> None:
+        """Take note of how the last motion ended: its fault was told, or the robot's mode tells it; no other motion is to."""
+        try:
+            with self._asking():
+                self._ended(0.0)
+        except RobotFault as error:
+            _LOG.info("the last motion ended: %s", error)
+
+    def _join(self, check: Callable[[], None], patience: float) -> None:
+        """Wait for the end of a motion that was asked to end, or that ends by itself; raises what `check` does before."""
+        deadline = monotonic() + patience
+        while not self._ended(_LOOK):
+            check()
+            if monotonic() > deadline:
+                raise LinkLost(
+                    f"{self.spec.name} at {self._address} did not end its motion within {patience} s; "
+                    "look whether it still moves, or give more patience"
+                )
 
     def recover(self) -> None:
         """As `Driver.recover`: once, and only what the fault was."""
         self._following = False
+        if self._robot is not None:
+            self._settle()
         if self._lost or self._robot is None:
             self._drop()
             self.connect()
             return
         robot = self._robot
         with self._asking():
-            if "Reflex" in self._inspect(robot)[0]:
+            mode, _ = self._inspect(robot)
+            if "Reflex" in mode:
                 self._clear(robot)
-            control_box.refuse_mode(self._inspect(robot)[0], self.spec.name, self._address)
+                mode = self._cleared(robot)
+            control_box.refuse_mode(mode, self.spec.name, self._address)
+
+    def _cleared(self, robot: Any) -> str:
+        """The robot's mode after its reflex. Its states are late: the first may still be from before."""
+        deadline = monotonic() + _RECOVERED
+        while "Reflex" in (mode := self._inspect(robot)[0]):
+            if monotonic() > deadline:
+                raise RobotFault(
+                    f"{self.spec.name} at {self._address} cannot recover from its reflex by itself; "
+                    "free it by hand, or unlock it in its Desk"
+                )
+            sleep(TICK)
+        return mode
 
     def close(self) -> None:
         """As `Driver.close`. A robot that is gone is let go of."""
@@ -198,7 +263,7 @@ class FrankaDriver(ABC):
             if self._robot is not None:
                 self.hold()
         except RobotFault as error:
-            logging.getLogger(__name__).warning("while closing: %s", error)
+            _LOG.warning("while closing: %s", error)
         finally:
             self._drop()
 
@@ -232,67 +297,3 @@ class FrankaDriver(ABC):
         if self._following:  # between motions a twin counts the wall's time
             self._now = tick
         return control_box.assemble(self.spec, (self._now - self._zero) * TICK, q, dq, tau, -force, opening)
-
-    @abstractmethod
-    def _import(self) -> None:
-        """Load the vendor's package. Raises MissingExtra."""
-
-    @abstractmethod
-    def _open(self, enforce: bool) -> Any:
-        """A connected client object."""
-
-    @abstractmethod
-    def _inspect(self, robot: Any) -> tuple[str, F64]:
-        """The robot's mode, and its tool (4, 4) in the flange."""
-
-    @abstractmethod
-    def _prepare(self, robot: Any) -> None:
-        """Set load, thresholds and limits."""
-
-    @abstractmethod
-    def _open_hand(self) -> tuple[Fingers, Callable[[], Any]]:
-        """A connected gripper, and what reads its newest state."""
-
-    @abstractmethod
-    def _newest(self) -> RobotState:
-        """The newest state."""
-
-    @abstractmethod
-    def _travel(self, waypoints: Sequence[F64], joints: Sequence[F64], speed: float) -> None:
-        """Go through poses (6,), with the elbows of joints (dof,), and come to rest."""
-
-    @abstractmethod
-    def _start(self) -> None:
-        """Begin a motion that follows orders, the first of which is the measured pose."""
-
-    @abstractmethod
-    def _first(self) -> int:
-        """Wait for the motion's first tick, and tell the newest one (ms)."""
-
-    @abstractmethod
-    def _follow(self, target: F64) -> None:
-        """The order from now on."""
-
-    @abstractmethod
-    def _comply(self) -> None:
-        """Use the new compliance from now on."""
-
-    @abstractmethod
-    def _collect(self) -> RobotState:
-        """The newest state, with the mean wrench since the last call."""
-
-    @abstractmethod
-    def _running(self) -> bool:
-        """Whether the motion goes on."""
-
-    @abstractmethod
-    def _ended(self, timeout: float) -> bool:
-        """Whether the motion ended within so many s; raises what the client says of a bad end."""
-
-    @abstractmethod
-    def _stop(self) -> None:
-        """Ask the motion that follows orders to come to rest and end."""
-
-    @abstractmethod
-    def _clear(self, robot: Any) -> None:
-        """Ask the robot to recover from its reflex."""

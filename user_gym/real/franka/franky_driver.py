@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from user_gym.core import F64, RobotState
-from user_gym.errors import LinkLost, MissingExtra, RobotFault
+from user_gym.errors import LinkLost, MissingExtra
 from user_gym.real.franka import control_box, path
 from user_gym.real.franka.driver import CATCH_UP, START, TICK, FrankaDriver
 from user_gym.real.franka.hand import Fingers
@@ -33,6 +33,7 @@ class FrankyDriver(FrankaDriver):
 
     _vendor: Any = None
     _motion: Any = None  # what follows orders
+    _brakes: Callable[[], Any]  # what makes a planned motion's end before its goal; `Robot.stop` would leave franky stuck
     _rest: F64  # (7,) rad, of the posture term
     _target: F64  # (6,) or (7,)
     _ticks: _Ticks
@@ -85,15 +86,16 @@ class FrankyDriver(FrankaDriver):
         gentle = franky.RelativeDynamicsFactor(1.0, _GENTLE, _GENTLE)
         for waypoint, q in zip(waypoints, joints, strict=True):
             goal = franky.RobotPose(_affine(franky, waypoint), franky.ElbowState(float(q[2])))
-            self._run(franky.CartesianMotion(goal, relative_dynamics_factor=gentle))
+            self._run(franky.CartesianMotion(goal, relative_dynamics_factor=gentle), franky.CartesianStopMotion)
         # The last tenths of a millimetre, and the one posture of this pose.
-        self._run(franky.JointMotion(joints[-1], relative_dynamics_factor=gentle))
+        self._run(franky.JointMotion(joints[-1], relative_dynamics_factor=gentle), franky.JointStopMotion)
 
-    def _run(self, motion: Any) -> None:
-        """Run one planned motion to its end."""
+    def _run(self, motion: Any, brakes: Callable[[], Any]) -> None:
+        """Run one planned motion to its end; `brakes` makes the motion of its kind that ends it before."""
+        self._brakes = brakes
         with self._clock.free():
             self._robot.move(motion, asynchronous=True)
-            self._join()
+            self._join(self._clock.check, self._options.patience)
 
     def _start(self) -> None:
         self._rest = np.array(self._robot.state.q)
@@ -149,14 +151,13 @@ class FrankyDriver(FrankaDriver):
         return bool(self._robot.join_motion(timeout))
 
     def _stop(self) -> None:
+        if self._travelling:
+            self._robot.move(self._brakes(), asynchronous=True)
+            return
         self._robot.move(self._vendor.TorqueStopMotion(), asynchronous=True)
 
     def _clear(self, robot: Any) -> None:
-        if not self._bounded(robot.recover_from_errors):
-            raise RobotFault(
-                f"{self.spec.name} at {self._address} cannot recover from its reflex by itself; "
-                "free it by hand, or unlock it in its Desk"
-            )
+        self._bounded(robot.recover_from_errors)  # its answer is of a state from before
 
     def _bounded(self, call: Callable[[], Any]) -> Any:
         return control_box.bounded(call, self.spec.name, self._address)

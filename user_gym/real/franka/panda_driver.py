@@ -17,8 +17,9 @@ from user_gym.errors import LinkLost, MissingExtra
 from user_gym.real.franka import path
 from user_gym.real.franka.driver import START, FrankaDriver
 from user_gym.real.franka.hand import Fingers
+from user_gym.real.franka.panda_board import Board
 from user_gym.real.franka.panda_law import Sample
-from user_gym.real.franka.panda_loop import Board, HandServer, Loop, RobotServer
+from user_gym.real.franka.panda_loop import HandServer, Loop, RobotServer
 
 _GRASP = 30.0  # s that fingers may take
 _LOOK = 0.0002  # s of the wall's time between two looks for a motion's first tick
@@ -29,14 +30,14 @@ class PandaDriver(FrankaDriver):
 
     _hand_loop: Loop | None = None
     _board: Board | None = None
-    _busy = False  # a motion's answer is still to come
+    _motion: int | None = None  # whose answer is still to come, or to be read
 
     def _import(self) -> None:
         if find_spec("panda_py") is None:
             raise MissingExtra("panda_py", "franka")
 
     def _open(self, enforce: bool) -> Loop:
-        self._board, self._busy = Board(), False
+        self._board, self._motion = Board(), None
         loop = Loop(RobotServer, self.spec, self._control, self._address, self._board)
         loop.open()
         try:
@@ -66,17 +67,14 @@ class PandaDriver(FrankaDriver):
     def _travel(self, waypoints: Sequence[F64], joints: Sequence[F64], speed: float) -> None:
         # From where the robot wants to be, not from where it is: its motion generator begins there.
         way = path.plan(self.spec, self._robot.ask("read")[1], joints, speed)
+        self._shared().clear(self._compliance)
         with self._clock.free():
-            self._begin("travel", way)
-            self._join()
+            self._motion = self._robot.start("travel", way)
+            self._join(self._clock.check, self._options.patience)
 
     def _start(self) -> None:
         self._shared().clear(self._compliance)
-        self._begin("control", self._compliance)
-
-    def _begin(self, verb: str, argument: Any) -> None:
-        self._busy = True
-        self._robot.start(verb, argument)
+        self._motion = self._robot.start("control", self._compliance)
 
     def _first(self) -> int:
         board, deadline = self._shared(), monotonic() + START
@@ -96,15 +94,15 @@ class PandaDriver(FrankaDriver):
         return self._state(*self._shared().look())
 
     def _running(self) -> bool:
-        return self._busy and not self._robot.over(0.0)
+        return self._motion is not None and not self._robot.over(self._motion, 0.0)
 
     def _ended(self, timeout: float) -> bool:
-        if not self._busy:
+        if (motion := self._motion) is None:
             return True
-        if not self._robot.over(timeout):
+        if not self._robot.over(motion, timeout):
             return False
-        self._busy = False
-        self._robot.result()
+        self._motion = None
+        self._robot.result(motion)
         return True
 
     def _stop(self) -> None:

@@ -13,7 +13,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -21,80 +23,17 @@ import numpy as np
 from user_gym.core import F64, Compliance, RobotSpec
 from user_gym.errors import LinkLost
 from user_gym.real.franka import control_box
+from user_gym.real.franka.panda_board import Board
 from user_gym.real.franka.panda_law import Law, Sample, sample
 
 _DOF = 7
-_ORDER, _SOFT, _ENDS, _TICKS = 8, 26, 27, 62  # where the parts of the block end
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LEAVE = 2.0  # s that a process is given to end
+_GONE = "the process that speaks to the robot is gone"
 
 
-class Board:
-    """What two processes share while a motion runs: the latest order, the latest tick, the force since the last look."""
-
-    def __init__(self) -> None:
-        self._block = multiprocessing.get_context("spawn").Array("d", _TICKS + 2)
-
-    @property
-    def _view(self) -> F64:
-        return np.frombuffer(self._block.get_obj())  # pyright: ignore[reportArgumentType, reportCallIssue]
-
-    def clear(self, compliance: Compliance) -> None:
-        """A motion begins: no order yet."""
-        with self._block.get_lock():
-            self._view[:] = 0.0
-        self.comply(compliance)
-
-    def follow(self, target: F64) -> None:
-        """The order from the next tick on."""
-        with self._block.get_lock():
-            view = self._view
-            view[0] = 1.0  # until the law has heard of it
-            view[1 : 1 + len(target)] = target
-
-    def comply(self, compliance: Compliance) -> None:
-        """The compliance from the next tick on."""
-        with self._block.get_lock():
-            self._view[_ORDER:_SOFT] = np.concatenate([compliance.stiffness, compliance.damping, compliance.error_clip])
-
-    def stop(self) -> None:
-        """Come to rest, and end."""
-        with self._block.get_lock():
-            self._view[_SOFT] = 1.0
-
-    def steer(self, law: Law, size: int) -> None:
-        """Tell the law what is new."""
-        with self._block.get_lock():
-            view = self._view
-            soft = view[_ORDER:_SOFT].reshape(3, 6).copy()
-            law.stopping = bool(view[_SOFT])
-            order = view[1 : 1 + size].copy() if view[0] else None
-            view[0] = 0.0
-        law.compliance = Compliance(*soft)
-        if order is not None:
-            law.follow(order)
-
-    def publish(self, tick: Sample) -> None:
-        """One tick."""
-        with self._block.get_lock():
-            view = self._view
-            view[_ENDS] = tick.tick
-            view[28:55] = np.concatenate([tick.q, tick.dq, tick.tau, tick.force])
-            view[55:61] += tick.force
-            view[61] += 1
-
-    @property
-    def ticks(self) -> int:
-        """Since the last look."""
-        return int(self._view[61])
-
-    def look(self) -> tuple[Sample, F64]:
-        """The newest tick, and the mean force since the last look."""
-        with self._block.get_lock():
-            view = self._view.copy()
-            self._view[55:62] = 0.0
-        q, dq, tau, force = view[28:35], view[35:42], view[42:49], view[49:55]
-        return Sample(int(view[_ENDS]), q, dq, tau, force), view[55:61] / view[61] if view[61] else force
+class _Halt(Exception):
+    """Leaves libfranka's loop, which then tells the robot to stop."""
 
 
 class Loop:
@@ -108,6 +47,8 @@ class Loop:
     def __init__(self, make: Callable[..., Any], *arguments: Any) -> None:
         self._make, self._arguments = make, arguments
         self._turn = threading.Lock()
+        self._count = 0
+        self._answers: dict[int, tuple[bool, Any] | None] = {}  # to the requests that somebody waits for; None: none yet
         self._pipe: Any = None
         self._process: Any = None
 
@@ -119,26 +60,39 @@ class Loop:
         self._process.start()
         theirs.close()
 
-    def start(self, verb: str, *arguments: Any) -> None:
-        """Ask for something that takes long; `over` tells its end."""
+    def start(self, verb: str, *arguments: Any) -> int:
+        """Ask for something that takes long: the request's number, for `over` and `result`."""
         assert self._pipe is not None  # opened
+        self._count += 1
         try:
-            self._pipe.send((verb, arguments))
+            self._pipe.send((self._count, verb, arguments))
         except OSError as error:
-            raise LinkLost(f"the process that speaks to the robot is gone: {error}") from error
+            raise LinkLost(f"{_GONE}: {error}") from error
+        self._answers[self._count] = None
+        return self._count
 
-    def over(self, timeout: float) -> bool:
-        """Whether the answer is there within so many s."""
+    def over(self, request: int, timeout: float) -> bool:
+        """Whether the request's answer is there within so many s."""
         assert self._pipe is not None  # opened
-        return self._pipe.poll(timeout)
+        deadline = monotonic() + timeout
+        while self._answers[request] is None:
+            if not self._pipe.poll(max(0.0, deadline - monotonic())):
+                return False
+            try:
+                number, *answer = self._pipe.recv()
+            except (EOFError, OSError) as error:
+                number, answer = request, (False, LinkLost(f"{_GONE}: {error}"))
+            if number in self._answers:  # else nobody waits for it any more
+                self._answers[number] = tuple(answer)
+        return True
 
-    def result(self) -> Any:
-        """The answer. Raises what libfranka said, as RuntimeError; LinkLost where the process died."""
-        assert self._pipe is not None  # opened
-        try:
-            done, value = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            raise LinkLost(f"the process that speaks to the robot is gone: {error}") from error
+    def result(self, request: int) -> Any:
+        """The answer that is there. Raises what libfranka said, as RuntimeError; LinkLost where the process died."""
+        answer = self._answers.pop(request)
+        assert answer is not None  # over
+        done, value = answer
+        if isinstance(value, LinkLost):
+            raise value
         if not done:
             raise RuntimeError(value)
         return value
@@ -146,10 +100,11 @@ class Loop:
     def ask(self, verb: str, *arguments: Any, timeout: float = control_box.CALL) -> Any:
         """A verb and its answer. Raises LinkLost where there is none in time, and as `result`."""
         with self._turn:
-            self.start(verb, *arguments)
-            if not self.over(timeout):
+            request = self.start(verb, *arguments)
+            if not self.over(request, timeout):
+                del self._answers[request]
                 raise LinkLost(f"no answer to {verb!r} within {timeout} s; check the address and the cable")
-            return self.result()
+            return self.result(request)
 
     def close(self) -> None:
         """End it, at once where it waits for a robot that is gone."""
@@ -169,13 +124,13 @@ def _serve(parent: int, pipe: Connection, make: Callable[..., Any], *arguments: 
     server = make(*arguments)
     while True:
         try:
-            verb, given = pipe.recv()
+            number, verb, given = pipe.recv()
         except (EOFError, OSError):
             return
         try:
-            answer = True, getattr(server, verb)(*given)
+            answer = number, True, getattr(server, verb)(*given)
         except Exception as error:  # top of a process: its parent raises it
-            answer = False, str(error)
+            answer = number, False, str(error)
         try:
             pipe.send(answer)
         except OSError:
@@ -220,17 +175,20 @@ class RobotServer:
         self._robot.automatic_error_recovery()
 
     def travel(self, way: F64) -> None:
-        """Go along joint positions (n, dof), one per ms; returns at rest."""
-        rows, at = way.tolist(), 0
+        """Go along joint positions (n, dof), one per ms, unless the board says stop; returns at rest."""
+        rows, at, board = way.tolist(), 0, self._board
 
         def follow(_: Any, duration: Any) -> Any:
             nonlocal at
+            if board.stopping:
+                raise _Halt
             at = min(at + duration.to_msec(), len(rows) - 1)
             positions = self._vendor.JointPositions(rows[at])
             positions.motion_finished = at == len(rows) - 1
             return positions
 
-        self._robot.control_joint_position(follow)
+        with suppress(_Halt):
+            self._robot.control_joint_position(follow)
 
     def control(self, compliance: Compliance) -> None:
         """Follow the board's orders until it says stop; returns at rest."""
