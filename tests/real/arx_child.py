@@ -50,11 +50,11 @@ def main(mode, robot, bus, side):
     driver = ArxDriver(spec, "tcp", bus, clock)
     driver.connect()
     state = driver.begin()
-    target = state.tcp.copy()
+    target, jaw = state.tcp.copy(), float(state.gripper)
     for i in range(10_000):
         if mode == "descend":
             target = state.tcp - [0, 0, 0.01, 0, 0, 0]
-        state = driver.exchange(Command(0.0, target), 0.02)
+        state = driver.exchange(Command(jaw, target), 0.02)
         if i == 20:
             say("ready")
 

@@ -97,7 +97,7 @@ def test_the_loop_holds_the_arm_while_nobody_gives_orders(paced):
     assert np.linalg.norm(twin.tool - before) < 2e-3
     state = driver.begin()
     for _ in range(5):
-        state = driver.exchange(Command(0.0, state.tcp), 0.1)
+        state = driver.exchange(Command(float(state.gripper), state.tcp), 0.1)
     assert 0.45 <= float(state.time) < 5.0  # s; a busy machine makes it later
     driver.close()
     driver.close()
