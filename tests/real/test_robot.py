@@ -482,3 +482,38 @@ def test_a_hold_that_breaks_in_a_stop_leaves_the_worker_alive(make, diary) -> No
     with pytest.raises(Halted):
         robot.exchange(stay(state))
     robot.exchange(stay(robot.reset(START)))
+
+
+def test_the_first_clip_of_an_episode_is_logged_and_the_others_are_counted(make, diary, capfd) -> None:
+    robot = make()
+    robot.connect()
+    for _ in range(2):
+        state = robot.reset(START)
+        for _ in range(3):
+            state = robot.exchange(Command(0.0, tcp=state.tcp + [0.0, 0.1, 0, 0, 0, 0]))
+    robot.close()
+    logged = capfd.readouterr().err
+    assert logged.count("an order for toy was brought within its limits") == 2
+    assert logged.count("3 orders of this episode for toy were") == 2
+
+
+def test_an_obstacle_on_the_way_to_the_start_stops_the_arm(make, diary) -> None:
+    robot = make(broken="obstacle", wrench=100.0)
+    robot.connect()
+    with pytest.raises(Stopped, match="contact force is 100"):
+        robot.reset(START)
+    assert diary()[-1] == "hold"
+
+
+def test_the_arm_is_held_at_one_pose_while_the_gripper_moves(make, diary) -> None:
+    robot = make(moves_gripper=True, broken="sag")
+    robot.connect()
+    robot.reset(replace(START, gripper=1.0))
+    assert len({line for line in diary() if line.startswith("order")}) == 1
+
+
+def test_what_the_gripper_meets_before_an_episode_stops_the_arm(make) -> None:
+    robot = make(moves_gripper=True, wrench=100.0)
+    robot.connect()
+    with pytest.raises(Stopped, match="contact force is 100"):
+        robot.reset(replace(START, gripper=1.0))

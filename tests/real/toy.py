@@ -69,7 +69,7 @@ class ToyDriver:
         self.lowering = lowering
         self._diary, self._answers = diary, answers
         self._q, self._time, self._following = spec.home.copy(), 0.0, False
-        self._gripper = 0.0
+        self._gripper, self._pressed = 0.0, 0.0
         self._interrupted = threading.Event()
 
     def note(self, text):
@@ -92,7 +92,7 @@ class ToyDriver:
         zero = np.zeros(self.spec.dof)
         return RobotState(
             np.float64(self._time), self._q.copy(), zero, zero.copy(), pose.to_chart(tool), np.zeros(6),
-            np.array([0, 0, self.wrench, 0, 0, 0.0]), np.float64(self._gripper),
+            np.array([0, 0, self._pressed, 0, 0, 0.0]), np.float64(self._gripper),
         )  # fmt: skip
 
     def move(self, waypoints, speed):
@@ -104,6 +104,8 @@ class ToyDriver:
                 self._interrupted.wait(20)
             self.clock.tick(0.1)
             self._q = q
+        if self.broken == "obstacle":
+            self._pressed = self.wrench
 
     def interrupt(self):
         self._interrupted.set()
@@ -133,7 +135,11 @@ class ToyDriver:
         if self.broken == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60 if self.broken == "hang" else self.slow)
+        if command.tcp is not None:
+            self.note(f"order {np.round(command.tcp, 6).tolist()}")
         self._q = reach.solve(self.spec, command.tcp) if command.joints is None else command.joints.copy()
+        if self.broken == "sag":
+            self._q = reach.solve(self.spec, command.tcp - [0, 0, 0.001, 0, 0, 0])
         hand = self.spec.gripper
         most = hand.speed * period / hand.width
         self._gripper += float(np.clip(command.gripper - self._gripper, -most, most))

@@ -68,6 +68,7 @@ class Worker:
         self._connected = False
         self._state: RobotState | None = None  # what the client saw last; None: it has to reset first
         self._fault: RobotFault | None = None  # why orders are refused
+        self._clips = 0  # orders of this episode that the guard changed
         self._gripper = 0.0  # kept where the task does not move it
 
     def open(self) -> None:
@@ -162,19 +163,31 @@ class Worker:
             raise NotReset("exchange before reset; call reset first")
         if not self._job.moves_gripper:
             command = Command(self._gripper if np.isfinite(command.gripper) else command.gripper, command.tcp, command.joints)
-        safe, clipped = self._guard.allow(command, self._state)
-        if clipped:
-            _log.info("order for %s was brought within its limits", self._job.name)
+        self._state, clipped = self._follow(command, self._state)
+        if clipped and not self._clips:
+            _log.warning("an order for %s was brought within its limits; further ones are counted", self._job.name)
+        self._clips += clipped
+        return self._state, clipped
+
+    def _follow(self, command: Command, state: RobotState) -> tuple[RobotState, bool]:
+        """One period under the guard; the state at its end, and whether the guard changed the order."""
+        safe, clipped = self._guard.allow(command, state)
         state = self._driven().exchange(safe, self._job.period)
         self._guard.judge(state)
-        self._state = state
         return state, bool(clipped)
+
+    def _count_clips(self) -> None:
+        """The episode is over."""
+        if self._clips > 1:
+            _log.warning("%d orders of this episode for %s were brought within their limits", self._clips, self._job.name)
+        self._clips = 0
 
     def _reset(self, start: Start) -> RobotState:
         driver, job = self._driven(), self._job
         self._watch.check()
         reach.solve(job.spec, start.tcp)  # Unreachable before anything moves
         self._state = None
+        self._count_clips()
         if self._fault is not None:
             try:
                 driver.recover()
@@ -202,15 +215,16 @@ class Worker:
         if waypoints:
             self._driven().move(waypoints, self._job.approach_speed)
             self._watch.check()
+            self._guard.judge(self._driven().measure())
 
     def _grip(self, wanted: float, state: RobotState) -> RobotState:
         """Bring the gripper to the start's; the episode's clock starts after that."""
-        driver, hand = self._driven(), self._job.spec.gripper
+        hand, tcp = self._job.spec.gripper, self._job.control == "tcp"
+        order = Command(wanted, state.tcp) if tcp else Command(wanted, None, state.q)  # once: else the arm follows its own sag
         periods = int(hand.width / hand.speed / self._job.period) + 10
         while abs(float(state.gripper) - wanted) > GRIPPED and periods > 0:
-            order = Command(wanted, state.tcp) if self._job.control == "tcp" else Command(wanted, None, state.q)
-            state, periods = driver.exchange(order, self._job.period), periods - 1
-        return driver.begin()
+            (state, _), periods = self._follow(order, state), periods - 1
+        return self._driven().begin()
 
     def _refuse(self, fault: RobotFault) -> None:
         """Hold, and refuse orders from now on."""
@@ -225,6 +239,7 @@ class Worker:
         """Leave the arm still. May be called twice."""
         if self._connected:
             self._connected = False
+            self._count_clips()
             driver = self._driven()
             self._attempt(driver.hold)
             if self._watch.orphaned and not getattr(driver, "brakes", True):
@@ -259,9 +274,7 @@ class Worker:
 
     def _interrupt(self) -> None:
         """From the watch's thread: break off a call that blocks, where the driver can."""
-        interrupt = getattr(self._driver, "interrupt", None)
-        if interrupt is not None:
-            interrupt()
+        getattr(self._driver, "interrupt", lambda: None)()
 
 
 def main(descriptor: int) -> None:
