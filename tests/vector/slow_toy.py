@@ -4,8 +4,8 @@ from toy import ToyDriver
 
 
 class SlowToy(ToyDriver):
-    def __init__(self, *place, way=0.0, **options):
-        super().__init__(*place, **options)
+    def __init__(self, spec, control, address, clock, way=0.0, **options):
+        super().__init__(spec, control, address, clock, **options)
         self.way = way
 
     def move(self, waypoints, speed):
