@@ -37,6 +37,8 @@ def driver(path: str, options: Mapping[str, Any]) -> None:
         raise
     except (ImportError, TypeError, ValueError) as error:
         raise BadOption("driver", path, "'module:Class' of a Driver", str(error)) from error
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return
     if len(parameters) < 4:
         raise BadOption("driver", path, "'module:Class' of a Driver, made from (spec, control, address, clock, **options)")
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
