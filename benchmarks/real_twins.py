@@ -94,7 +94,7 @@ def transfer(options: Options, **of_twin: Any) -> list[str]:
 def fidelity(options: Options) -> list[str]:
     """The same actions in both; distance of the tools after each step."""
     rows = [
-        "| robot | position mm, median / 95 % / largest | rotation mrad | in contact mm | wrench N |",
+        "| robot | free, mm: median / 95 % / largest | pressing, mm | rotation, mrad | force, N |",
         "| --- | --- | --- | --- | --- |",
     ]
     for robot in options.robots:
