@@ -16,6 +16,10 @@ _SHARE = 0.3  # of a joint's greatest speed
 _PEAK = 1.875  # of a quintic's speed over its mean
 _NEWTON = 12  # iterations
 _CLOSE = 1e-8  # m and rad
+STRAY = np.array([0.005] * 3 + [0.1] * 3)  # m, rad off the line that a joint at its limit may cost
+_DAMPING = 1e-9
+_EYE = np.eye(6)
+_WEIGHT = np.array([10.0] * 3 + [1.0] * 3)  # 1/m, 1/rad: the tool tilts rather than leaves its line
 _STEP = 0.1  # rad of one joint between two cycles: more is a singular posture
 
 
@@ -29,8 +33,10 @@ def plan(spec: RobotSpec, q: F64, waypoints: Sequence[F64], speed: float, dt: fl
         speed: m/s of the TCP, at most.
         dt: s.
 
+    A joint that comes to its limit stays there, and the tool strays from its line by up to STRAY.
+
     Raises:
-        Unreachable: a line leaves the joint limits, or passes a singular posture.
+        Unreachable: a line leaves the joint limits by more than that, or passes a singular posture.
     """
     way = [q[None]]
     for waypoint in waypoints:
@@ -59,19 +65,24 @@ def _follow(spec: RobotSpec, q: F64, start: F64, shift: F64, turn: F64, count: i
     for i, s in enumerate(np.linspace(0.0, 1.0, count + 1)[1:]):
         share = s**3 * (10.0 - 15.0 * s + 6.0 * s * s)
         target = np.concatenate([start[:3] + share * shift, pose.multiply(pose.exp(share * turn), start[3:])])
-        before, q = q, _solve(spec, q, target)
-        if np.abs(q - before).max() > _STEP or (q < low - 1e-6).any() or (q > high + 1e-6).any():
+        before = q
+        q, stray = _solve(spec, q, target, low, high)
+        if np.abs(q - before).max() > _STEP or (stray > STRAY).any():
             raise Unreachable(
                 f"{spec.name} cannot go straight to {np.round(start[:3] + shift, 4)} m: at {np.round(target[:3], 4)} m "
-                f"its joints would be {np.round(q, 3)} rad; allowed: {np.round(low, 3)} .. {np.round(high, 3)}, "
-                "and no singular posture"
+                f"its joints would be {np.round(q, 3)} rad and its tool off by {np.round(stray, 4)} m, rad; "
+                f"allowed: joints within {np.round(low, 3)} .. {np.round(high, 3)}, and no singular posture"
             )
         way[i] = q
     return way
 
 
-def _solve(spec: RobotSpec, q: F64, target: F64) -> F64:
-    """Newton's method from q: the branch of the inverse kinematics that q is on."""
+def _solve(spec: RobotSpec, q: F64, target: F64, low: F64, high: F64) -> tuple[F64, F64]:
+    """Newton's method from q, inside the limits: the branch of the inverse kinematics that q is on.
+
+    Returns:
+        Joints (6,), and what is left of the error (6,) m, rad: none unless a joint is at its limit.
+    """
     turn = pose.matrix(target[3:])
     for _ in range(_NEWTON):
         tool = kinematics.linearise(spec, q)
@@ -79,5 +90,17 @@ def _solve(spec: RobotSpec, q: F64, target: F64) -> F64:
         if np.abs(error).max() < _CLOSE:
             break
         j = tool.jacobian
-        q = q + j.T @ np.linalg.solve(j @ j.T + 1e-9 * np.eye(6), error)
-    return q
+        step = _least_squares(j, error)
+        out = ((q <= low) & (step < 0)) | ((q >= high) & (step > 0))
+        if out.any():  # the others do what they can
+            step = _least_squares(j * ~out, error)
+        q = np.clip(q + step, low, high)
+    else:
+        tool = kinematics.linearise(spec, q)
+        error = np.concatenate([target[:3] - tool.point, pose.log(pose.from_matrix(turn @ tool.turn.T))])
+    return q, np.abs(error)
+
+
+def _least_squares(j: F64, error: F64) -> F64:
+    j = _WEIGHT[:, None] * j
+    return j.T @ np.linalg.solve(j @ j.T + _DAMPING * _EYE, _WEIGHT * error)
