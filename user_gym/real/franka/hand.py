@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from user_gym.errors import LinkLost
 _LOG = logging.getLogger(__name__)
 _SAME = 0.02  # of the stroke: a smaller change of an order is none
 _PAUSE = 0.02  # s of the wall's time between two looks at the width
+_LOST = 5.0  # s without one: libfranka gives up after 1 s, which a busy network or computer may take
 
 
 class Fingers(Protocol):
@@ -38,10 +40,13 @@ class FrankaHand:
         spec: the gripper.
         fingers: a vendor's connected client.
         read: the newest state of that client, with `width` (m) and `is_grasped`; may block until there is one.
+        clock: s, monotonic.
     """
 
-    def __init__(self, spec: Gripper, fingers: Fingers, read: Callable[[], Any]) -> None:
-        self._spec, self._fingers, self._read = spec, fingers, read
+    def __init__(
+        self, spec: Gripper, fingers: Fingers, read: Callable[[], Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._spec, self._fingers, self._read, self._clock = spec, fingers, read, clock
         self._news = threading.Condition()
         self._wanted: float | None = None
         self._ordered: float | None = None
@@ -59,7 +64,7 @@ class FrankaHand:
     def opening(self) -> float:
         """0 closed .. 1 open, as newest measured. Raises LinkLost where the hand does not tell it any more."""
         if self._gone:
-            raise LinkLost(f"the hand's width is not known any more: {self._gone}; recover() builds the link anew")
+            raise LinkLost(f"the hand's width is not known any more: {self._gone}; reset() builds the link anew")
         return min(max(self._width / self._spec.width, 0.0), 1.0)
 
     def open(self) -> None:
@@ -123,14 +128,18 @@ class FrankaHand:
         return ""
 
     def _watch(self) -> None:
+        seen = self._clock()
         while not self._closing:
             try:
                 self._look()
+                seen = self._clock()
             except Exception as error:  # top of this thread
-                if not self._closing:
+                if self._closing:
+                    return
+                if self._clock() - seen > _LOST:
                     _LOG.warning("the hand's width is not known any more: %s", error)
                     self._gone = str(error) or type(error).__name__
-                return
+                    return
             with self._news:
                 self._news.wait_for(lambda: self._closing, _PAUSE)
 
