@@ -13,9 +13,9 @@ import numpy as np
 
 from user_gym.core import Acknowledgement, Batch, Chunk, whole
 from user_gym.errors import BadOption, Closed
+from user_gym.system.buffer.columns import Columns, Positions
+from user_gym.system.buffer.index import ChunkIndex
 from user_gym.system.chunk import check
-from user_gym.system.columns import Columns, Positions
-from user_gym.system.index import ChunkIndex
 
 
 class Buffer:
