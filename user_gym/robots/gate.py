@@ -17,6 +17,7 @@ from user_gym.robots.side import Side
 #   mode     mode -> mode                       switch between the three at run time
 #   advance  ticks, timeout -> ticks, motion    gated only: returns when the twin is frozen again after the last tick, or early
 #                                               where the motion ended; motion says "moving" | "idle" | "reflex: <reason>"
+#   posture  -> q, dq (rad, rad/s), time, motion    of the joints, as they really are
 #   scene    -> names, poses, valid, time
 #   arrange  objects (k, 7), seed -> {}         place the task's objects; draw what the twin draws by itself
 #   picture  camera -> height, width, time; body: RGB bytes

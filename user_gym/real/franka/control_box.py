@@ -144,7 +144,7 @@ def fault(error: Exception, robot: str, address: str) -> RobotFault:
         )
     if "reflex" in text.lower():
         names = ", ".join(name.strip(' "') for name in ",".join(_NAMES.findall(text)).split(",") if name.strip(' "'))
-        return Reflex(f"{here} stopped by itself: {names or text}; recover() makes it ready again")
+        return Reflex(f"{here} stopped by itself: {names or text}; reset() makes it ready again")
     if "user stop" in text.lower() or "UserStopped" in text:
         return user_stop(robot, address)
     if "refused" in text or "Connection timeout" in text:
@@ -152,7 +152,7 @@ def fault(error: Exception, robot: str, address: str) -> RobotFault:
             f"no robot answers at {address} for {robot}: {text}; check the address and the cable; a twin: user-gym twin"
         )
     if any(word in text for word in _LINK):
-        return LinkLost(f"{here} does not answer any more: {text}; recover() builds the link anew")
+        return LinkLost(f"{here} does not answer any more: {text}; reset() builds the link anew")
     return RobotFault(f"{here}: {text}")
 
 
@@ -166,7 +166,7 @@ def refuse_mode(mode: str, robot: str, address: str) -> None:
     if "UserStopped" in mode:
         raise user_stop(robot, address)
     if "Reflex" in mode:
-        raise Reflex(f"{robot} at {address} is in a reflex from before; recover() makes it ready again")
+        raise Reflex(f"{robot} at {address} is in a reflex from before; reset() makes it ready again")
     if "Guiding" in mode:
         raise RobotFault(f"{robot} at {address} is being guided by hand; let go of its buttons")
     if "Idle" not in mode and "Move" not in mode:

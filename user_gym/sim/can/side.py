@@ -1,7 +1,4 @@
-"""What a CAN twin offers at its side door: the operations that `robots.gate` lists, and two more.
-
-`lift` does what a person would, `posture` tells what the joints really do, whatever their motors tell.
-"""
+"""What a CAN twin offers at its side door: the operations that `robots.gate` lists, and `lift`, as a person would."""
 
 from __future__ import annotations
 

@@ -139,6 +139,7 @@ class FciTwin:
             "hello": lambda arguments, body: self._ask(self._hello),
             "mode": self._set_mode,
             "advance": self._advance,
+            "posture": lambda arguments, body: self._ask(self._posture),
             "scene": lambda arguments, body: self._ask(self._scene),
             "arrange": self._arrange,
             "picture": self._picture,
@@ -150,6 +151,12 @@ class FciTwin:
         cameras = [camera.name for camera in self.spec.cameras]
         about = {"robot": self.spec.name, "task": self.task.name, "mode": loop.gate.mode, "cameras": cameras}
         return Message({**about, "time": loop.motions.body.time, "tick": TICK, "motion": loop.motions.word})
+
+    def _posture(self, loop: Loop) -> Message:
+        """What the joints really do, whatever the client is told."""
+        body = loop.motions.body
+        joints = {"q": body.q.tolist(), "dq": body.dq.tolist()}
+        return Message({**joints, "time": body.time, "motion": loop.motions.word})
 
     def _set_mode(self, arguments: dict[str, Any], body: bytes) -> Message:
         mode = check(arguments["mode"])
