@@ -33,27 +33,36 @@ def histories(draw):
             chunks.append(made)
             base += steps
         base += draw(st.integers(0, 1))  # 0: the next episode begins with the very observation that ended this one
-    return chunks if draw(st.booleans()) else draw(st.permutations(chunks))
+    order = draw(st.sampled_from(["as made", "in turns", "any"]))
+    if order == "in turns":  # each source's in order, as several robots hand them over
+        queues = [[c for c in chunks if c.source == source] for source in "ab"]
+        turns = draw(st.permutations([i for i, queue in enumerate(queues) for _ in queue]))
+        return [queues[i].pop(0) for i in turns]
+    return chunks if order == "as made" else draw(st.permutations(chunks))
 
 
 def runs(chunks, horizon):
     """Number of a step -> the steps from there on, and the number of the observation after them; by brute force."""
-    steps = []  # (chunk, row, follows the one before)
-    for i, c in enumerate(chunks):
-        before = chunks[i - 1] if i else None
-        joined = before is not None and (before.source, before.episode, before.sequence + 1) == (
-            c.source,
-            c.episode,
-            c.sequence,
-        )
-        steps += [(c, row, row > 0 or joined) for row in range(len(c))]
+    follower, newest = {}, {}
+    for c in chunks:
+        before = newest.get(c.source)
+        if before is not None and (before.episode, before.sequence + 1) == (c.episode, c.sequence):
+            follower[id(before)] = c
+        newest[c.source] = c
     answer = {}
-    for i, (c, row, _) in enumerate(steps):
-        run = [(c, row)]
-        while len(run) < horizon and i + len(run) < len(steps) and steps[i + len(run)][2]:
-            run.append(steps[i + len(run)][:2])
-        last, at = run[-1]
-        answer[float(c.reward[row])] = run, last.obs["state"][at + 1]
+    for c in chunks:
+        for row in range(len(c)):
+            steps, at = [(c, row)], c
+            while len(steps) < horizon:
+                at, following = steps[-1]
+                if following + 1 < len(at):
+                    steps.append((at, following + 1))
+                elif id(at) in follower:
+                    steps.append((follower[id(at)], 0))
+                else:
+                    break
+            last, at = steps[-1]
+            answer[float(c.reward[row])] = steps, last.obs["state"][at + 1]
     return answer
 
 

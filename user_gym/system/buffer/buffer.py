@@ -1,6 +1,6 @@
 """Experience in memory: the Storage that learners sample. It knows chunks, not who made them or what they are for.
 
-Consecutive chunks of an episode share their border observation when they arrive one after the other; else it is kept twice.
+Consecutive chunks of an episode share their border observation when nothing comes between them; else it is kept twice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Buffer:
         self._index = ChunkIndex()
         self._everything = Positions()
         self._live: deque[int] = deque()  # first row of each chunk that is kept
-        self._last: tuple[str, int, int] | None = None  # source, episode, sequence of the newest chunk
+        self._newest: dict[str, tuple[int, int, int]] = {}  # of each source: episode, sequence, position of the last step
         self._stored = 0  # transitions ever
         self._chunks = 0  # chunks ever, and so the id of the newest in the index
         self._oldest = 0  # first row that is kept
@@ -64,16 +64,19 @@ class Buffer:
             known = self._index.find(chunk)
             if known is not None:
                 return Acknowledgement(known.first, known.steps, repeated=True)
-            follows = self._last == (chunk.source, chunk.episode, chunk.sequence - 1)
-            first_row = self._columns.end - (follows and self._columns.continues(chunk))
+            before = self._before(chunk)
+            beside = before is not None and before + 2 == self._columns.end
+            first_row = self._columns.end - beside  # an observation that lies there already is not kept twice
             end, first, steps = first_row + len(chunk) + 1, self._stored, len(chunk)
             self._make_room(first_row, end)
             self._columns.write(chunk, first_row)
             self._index.add(chunk, first, first_row)
-            self._columns.advance(first_row, end)
+            self._columns.advance(end)
+            if before is not None and before >= self._oldest:
+                self._columns.link(before, first_row)
             self._everything.extend(first_row, steps)
             self._live.append(first_row)
-            self._last = (chunk.source, chunk.episode, chunk.sequence)
+            self._newest[chunk.source] = (chunk.episode, chunk.sequence, end - 2)
             self._stored += steps
             self._chunks += 1
             return Acknowledgement(first, steps, repeated=False)
@@ -155,6 +158,12 @@ class Buffer:
             self._live.popleft()
         self._oldest = self._live[0] if self._live else first_row
         self._everything.drop_before(self._oldest)
+
+    def _before(self, chunk: Chunk) -> int | None:
+        """Position of the step that came right before a chunk, where its source handed that over last."""
+        episode, sequence, last = self._newest.get(chunk.source, (-1, 0, 0))
+        follows = (episode, sequence + 1) == (chunk.episode, chunk.sequence) and last >= self._oldest
+        return last if follows and self._columns.shows(last + 1, chunk.obs) else None
 
     def _check_open(self) -> None:
         if self._closed:

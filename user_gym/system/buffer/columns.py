@@ -6,6 +6,7 @@ row of a run of steps holds an observation only. Positions count up forever; wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from user_gym.core import I64, Batch, Bool, Chunk
 from user_gym.errors import BadChunk
 
 _FIRST_ROWS = 1024
+_NONE = -1
 _STEP = ("action", "ordered", "reward", "terminated", "truncated", "policy_version", "is_intervention")
 
 
@@ -31,7 +33,7 @@ class Columns:
         self._obs: dict[str, NDArray[Any]] = {}
         self._step: dict[str, NDArray[Any]] = {}
         self._extra: dict[str, NDArray[Any]] = {}
-        self._goes_on = np.zeros(0, bool)  # whether the next row is the next step of the same episode
+        self._next = np.zeros(0, np.int64)  # position of the next step of the same episode; -1: none
         self.end = 0
 
     @property
@@ -58,12 +60,10 @@ class Columns:
                     f"{name} has rows {given.dtype}{given.shape[1:]}; the first chunk had {column.dtype}{column.shape[1:]}"
                 )
 
-    def continues(self, chunk: Chunk) -> bool:
-        """Whether the newest row is the chunk's first observation, bit for bit."""
-        if self.end == 0:
-            return False
-        row = (self.end - 1) % self._rows
-        return all(column[row].tobytes() == chunk.obs[name][0].tobytes() for name, column in self._obs.items())
+    def shows(self, position: int, obs: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether the row at `position` holds these observations' first row, bit for bit."""
+        row = position % self._rows
+        return all(column[row].tobytes() == obs[name][0].tobytes() for name, column in self._obs.items())
 
     def write(self, chunk: Chunk, first: int) -> None:
         """Write a chunk at position `first`; `end` stays until `advance`, so an interrupted write leaves no trace."""
@@ -76,14 +76,18 @@ class Columns:
             column[rows[:-1]] = getattr(chunk, name)
         for name, column in self._extra.items():
             column[rows[:-1]] = chunk.extra[name]
-        self._goes_on[rows] = np.arange(steps + 1) < steps - 1
+        self._next[rows[: steps - 1]] = np.arange(first + 1, first + steps)
+        self._next[rows[steps - 1 :]] = _NONE
 
-    def advance(self, first: int, end: int) -> None:
-        """Accept what was written from position `first` up to `end`."""
-        if first < self.end:  # it shares its first observation with the chunk before
-            last = (first - 1) % self._rows
-            self._goes_on[last] = not (self._step["terminated"][last] or self._step["truncated"][last])
+    def advance(self, end: int) -> None:
+        """Accept what was written up to position `end`."""
         self.end = end
+
+    def link(self, last: int, first: int) -> None:
+        """The step at position `last` is followed by the one at `first`, unless it ended its episode."""
+        row = last % self._rows
+        if not (self._step["terminated"][row] or self._step["truncated"][row]):
+            self._next[row] = first
 
     def gather(self, positions: I64, horizon: int = 1) -> Batch:
         """The transitions at these positions, each with those that follow it up to `horizon`, in fresh arrays."""
@@ -108,10 +112,16 @@ class Columns:
         )
 
     def _gather_runs(self, positions: I64, horizon: int) -> Batch:
-        rows = (positions[:, None] + np.arange(horizon)) % self._rows
-        valid = np.ones(rows.shape, bool)
-        np.logical_and.accumulate(self._goes_on[rows[:, :-1]], axis=1, out=valid[:, 1:])
-        after = (positions + valid.sum(axis=1)) % self._rows
+        run = np.empty((len(positions), horizon), np.int64)
+        valid = np.ones(run.shape, bool)
+        last, on = positions, np.ones(len(positions), bool)
+        for k in range(horizon):
+            valid[:, k] = on
+            run[:, k] = last
+            after = self._next.take(last % self._rows)
+            on = on & (after != _NONE)
+            last = np.where(on, after, last)
+        rows, after = run % self._rows, (run[:, -1] + 1) % self._rows
         beyond = ~valid
         step = {name: _taken(column, rows, beyond) for name, column in self._step.items()}
         return Batch(
@@ -135,7 +145,7 @@ class Columns:
         obs = {name: (self._obs.get(name), column) for name, column in chunk.obs.items()}
         step = {name: (self._step.get(name), getattr(chunk, name)) for name in _STEP}
         extra = {name: (self._extra.get(name), column) for name, column in chunk.extra.items()}
-        self._goes_on = _grown(self._goes_on, self._goes_on, rows)
+        self._next = _grown(self._next, self._next, rows)
         self._obs = {name: _grown(old, like, rows) for name, (old, like) in obs.items()}
         self._extra = {name: _grown(old, like, rows) for name, (old, like) in extra.items()}
         self._step = {name: _grown(old, like, rows) for name, (old, like) in step.items()}
