@@ -26,10 +26,10 @@ class FrankaDriverCases:
         rig.close()
 
     @contextmanager
-    def served(self):
+    def served(self, mode="gated"):
         spec = specs.SPECS[self.robot]
         at = address()
-        with FciTwin(spec, registry.make_task("PegInsert", spec, {"hole_offset": 0.0}), address=at, mode="gated"):
+        with FciTwin(spec, registry.make_task("PegInsert", spec, {"hole_offset": 0.0}), address=at, mode=mode):
             yield at
 
     @pytest.fixture
@@ -142,8 +142,9 @@ class FrankaDriverCases:
         assert told[0] == told[1]
 
     @pytest.mark.parametrize("mode", ["gated", "paced"])
-    def test_the_death_of_the_drivers_process_leaves_the_arm_still(self, rig, twin, mode):
+    def test_the_death_of_the_drivers_process_leaves_the_arm_still(self, rig, mode):
         doomed = Rig()
-        doomed.send("die", self.vendor, twin, mode)
-        doomed.gone()
-        assert rig.run("look", self.vendor, twin) < 1e-2
+        with self.served(mode) as twin:
+            doomed.send("die", self.vendor, twin, mode)
+            doomed.gone()
+            assert rig.run("look", self.vendor, twin) < 1e-2

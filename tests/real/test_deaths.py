@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from user_gym.robots import kinematics, specs, stop
-from user_gym.robots.side import Side
 from user_gym.tasks.peg_insert import PegInsert
 
 pytestmark = pytest.mark.slow
@@ -39,7 +38,7 @@ def fr3(folder):
     pid = os.getpid()
     address = f"127.{230 + pid % 20}.{pid // 20 % 250 + 1}.{time.monotonic_ns() % 250 + 1}"
     spec = specs.spec("franka-fr3")
-    twin = FciTwin(spec, PegInsert(spec), address=address)
+    twin = FciTwin(spec, PegInsert(spec), address=address, mode="paced")  # and so again when its client is dead
     twin.open()
     return twin, {"address": address, "twin": twin.side}
 
@@ -66,14 +65,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
     monkeypatch.setenv("USER_GYM_LEASES", str(tmp_path / "leases"))
     return tmp_path
-
-
-def let_time_run(twin) -> None:
-    """A gated twin froze in the middle of its motion; nobody moves its time any more."""
-    side = Side(twin.side)
-    side.connect()
-    side.ask("mode", mode="paced")
-    side.close()
 
 
 def travel(tool, seconds) -> np.ndarray:
@@ -122,7 +113,6 @@ def test_the_arm_is_still_half_a_second_after_a_death(robot, make, victim, folde
             while alive(worker):
                 assert time.monotonic() < end, "the worker did not end"
                 time.sleep(0.005)
-            let_time_run(twin)
         after = np.linalg.norm(travel(tool, 0.5) - at, axis=1).max()
         creep = np.linalg.norm(np.ptp(travel(tool, STILL_FOR), axis=0))
         log.info("%s, %s killed: %.1f mm in 0.5 s, then %.2f mm in %.1f s", robot, victim, 1e3 * after, 1e3 * creep, STILL_FOR)

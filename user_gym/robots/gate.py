@@ -14,7 +14,8 @@ from user_gym.robots.side import Side
 
 # What every twin's side door offers. Times are s on the twin's clock; arrays travel as lists in the header.
 #   hello    -> robot, task, mode ("gated" | "lockstep" | "paced"), time, tick (s), cameras [names]
-#   mode     mode -> mode                       switch between the three at run time
+#   mode     mode -> mode                       switch between the three at run time; when the last visitor that did has left,
+#                                               in whatever way, the mode is again what it was before the first one
 #   advance  ticks, timeout -> ticks, motion    gated only: returns when the twin is frozen again after the last tick, or early
 #                                               where the motion ended; motion says "moving" | "idle" | "reflex: <reason>"
 #   posture  -> q, dq (rad, rad/s), time, motion    of the joints, as they really are
@@ -34,6 +35,8 @@ class Advanced(NamedTuple):
 
 class GateClock:
     """A `Clock` that moves a gated twin's time: exactly one period per tick, as fast as the twin can.
+
+    The gate is closed as long as the clock is connected; then the twin's time passes as it did before.
 
     Args:
         address: of the twin's side door.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from math import isfinite
 from typing import Any, NamedTuple
 
 from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
@@ -17,6 +18,14 @@ from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
 PORT = 1339  # on the address of a Franka twin, beside 1337 and 1338
 MAX_HEADER, MAX_BODY = 1 << 16, 1 << 26  # bytes
 _LENGTHS = struct.Struct("<II")
+
+
+class TooLarge(ConnectionError):
+    """The lengths of a message are beyond what is allowed."""
+
+
+class Unreadable(ConnectionError):
+    """A message came whole, but its header means nothing; the next one may be better."""
 
 
 class Message(NamedTuple):
@@ -33,17 +42,33 @@ def send(link: socket.socket, message: Message) -> None:
 
 
 def receive(link: socket.socket) -> Message:
-    """Read one message. Raises ConnectionError at the end of the stream or for a message that is none."""
+    """Read one message.
+
+    Raises:
+        TooLarge: it would be larger than is allowed; nothing sensible can follow.
+        Unreadable: its header is no JSON object of finite numbers, or nested too deeply.
+        ConnectionError: the end of the stream.
+    """
     header_size, body_size = _LENGTHS.unpack(_exactly(link, _LENGTHS.size))
     if header_size > MAX_HEADER or body_size > MAX_BODY:
-        raise ConnectionError(f"message of {header_size} + {body_size} bytes; allowed: {MAX_HEADER} + {MAX_BODY}")
+        raise TooLarge(f"message of {header_size} + {body_size} bytes; allowed: {MAX_HEADER} + {MAX_BODY}")
+    text, body = _exactly(link, header_size), _exactly(link, body_size)
     try:
-        header = json.loads(_exactly(link, header_size))
-    except ValueError as error:
-        raise ConnectionError(f"message whose header is no JSON: {error}") from error
+        header = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"message whose header is no JSON that is understood here: {error}") from error
     if not isinstance(header, dict):
-        raise ConnectionError(f"message whose header is a {type(header).__name__}; allowed: an object")
-    return Message(header, _exactly(link, body_size))
+        raise Unreadable(f"message whose header is a {type(header).__name__}; allowed: an object")
+    return Message(header, body)
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word}; allowed: finite numbers")
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    return number if isfinite(number) else _refuse(word)
 
 
 def _exactly(link: socket.socket, size: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,11 @@ def operations(twin: CanTwin) -> Mapping[str, Operation]:
         "lift": silent(twin.lift),
     }
     return {name: _without_body(act) for name, act in table.items()}
+
+
+def lent(twin: CanTwin) -> Mapping[str, Callable[[], Callable[[], None]]]:
+    """What ends with its visitor, as `SideDoor` has it: gives what undoes it."""
+    return {"mode": lambda: partial(twin.switch, twin.mode)}
 
 
 def _without_body(act: Callable[..., Message]) -> Operation:

@@ -31,7 +31,7 @@ from user_gym.sim.can.encos import EncosMotor
 from user_gym.sim.can.joined import JoinedBus
 from user_gym.sim.can.motor import Motor
 from user_gym.sim.can.served import ServedBus
-from user_gym.sim.can.side import operations
+from user_gym.sim.can.side import lent, operations
 from user_gym.sim.can.wire import Wire
 from user_gym.sim.side_door import SideDoor
 from user_gym.sim.stage import Stage
@@ -94,7 +94,7 @@ class CanTwin:
         self._lock = threading.RLock()
         self._stage = Stage(self._arm.plant, task, self._arm.data, self._lock)
         self._wanted_side = side
-        self._door = None if side is None else SideDoor(side, operations(self))
+        self._door = None if side is None else SideDoor(side, operations(self), lent(self))
         self._dt, self._cycle = dt, round(1 / (spec.control_rate * dt))
         self._ordered: set[int] = set()
         self.lost = 0  # ticks that a paced twin was too late for

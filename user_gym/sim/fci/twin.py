@@ -76,7 +76,7 @@ class FciTwin:
             raise BadOption("robot of an FCI twin", spec.name, " | ".join(VERSIONS))
         self.spec, self.task, self.address = spec, task, address
         self._options = check(mode), friction, bool(lost_cycles)
-        self._door = SideDoor(side or f"{address}:{PORT}", self._operations())
+        self._door = SideDoor(side or f"{address}:{PORT}", self._operations(), {"mode": self._keep_mode})
         self._loop: Loop | None = None
         self._stage: Stage | None = None
 
@@ -166,6 +166,10 @@ class FciTwin:
             return Message({"mode": mode})
 
         return self._ask(switch)
+
+    def _keep_mode(self) -> Callable[[], Message]:
+        mode = self._opened().gate.mode
+        return lambda: self._set_mode({"mode": mode}, b"")
 
     def _advance(self, arguments: dict[str, Any], body: bytes) -> Message:
         timeout = float(arguments["timeout"])
