@@ -141,6 +141,21 @@ def test_an_order_that_means_nothing_is_refused_and_no_time_passes(make, bad) ->
     assert float(after.time) == pytest.approx(PERIOD)
 
 
+@pytest.mark.parametrize(
+    "bad", [None, "up", [0.0] * 6, Command(0.0, tcp=[0.0] * 6)], ids=["none", "text", "list", "a list inside"]
+)
+def test_what_is_no_order_is_never_sent(make, bad) -> None:
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    for use in (robot.send, robot.exchange):
+        with pytest.raises(BadAction, match="of type"):
+            use(bad)
+    with pytest.raises(BadOption, match="a Start"):
+        robot.reset(bad)
+    robot.exchange(stay(state))
+
+
 def test_before_connect_and_after_close_it_is_closed_and_before_reset_not_reset(make) -> None:
     robot = make()
     with pytest.raises(Closed):

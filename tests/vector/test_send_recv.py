@@ -271,3 +271,29 @@ def test_misuse_is_refused() -> None:
     for use in (lambda: env.send(STILL), env.recv):
         with pytest.raises(Closed):
             use()
+
+
+@pytest.mark.parametrize(
+    ("actions", "parts"),
+    [
+        (None, ["None", "dtype object"]),
+        ("left", ["'left'", "dtype <U4"]),
+        ([1, 2], ["[1, 2]", "shape (2,)", "dtype int64"]),
+        ([[0.0] * 6, [0.0] * 5], ["inhomogeneous"]),
+        ([["a"] * 6] * 2, ["shape (2, 6)", "dtype <U1"]),
+        (STILL.astype(complex), ["shape (2, 6)", "dtype complex"]),
+        (STILL[:, :5], ["shape (2, 5)", "dtype float32"]),
+    ],
+    ids=str,
+)
+def test_actions_that_are_none_are_named_with_their_shape_and_type(actions, parts) -> None:
+    arms = [ToyArm(), ToyArm()]
+    env = vector(*arms)
+    env.reset(seed=0)
+    for use in (env.send, env.step):
+        with pytest.raises(BadAction) as refusal:
+            use(actions)
+        for part in [*parts, "allowed: an array of shape (2, 6) of numbers"]:
+            assert part in str(refusal.value)
+    assert [arm.exchanges for arm in arms] == [0, 0]
+    env.close()

@@ -1,12 +1,18 @@
-"""What callers ask of a real cell, checked before anything is opened: a wrong type is refused in the words of a wrong value."""
+"""What callers ask of a real cell and arm, checked before anything is opened or sent: a wrong type is refused in the words of a
+wrong value.
+"""
 
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
-from user_gym.errors import BadOption, UserGymError
+import numpy as np
+
+from user_gym.core import Command, Start
+from user_gym.errors import BadAction, BadOption, UserGymError
 from user_gym.robots.plugins import load_object
 
 
@@ -47,3 +53,32 @@ def driver(path: str, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in names:
             raise BadOption("driver option", name, ", ".join(names) or "none", f"of {path}")
+
+
+def order(command: object, dof: int) -> None:
+    """Raise BadAction unless it is a Command of one arm of so many joints: arrays (6,) or (dof,) of numbers, and a number."""
+    if not isinstance(command, Command):
+        raise BadAction(f"order {_described(command)}; allowed: a Command")
+    for name, value, shape in (
+        ("tcp", command.tcp, (6,)),
+        ("joints", command.joints, (dof,)),
+        ("gripper", command.gripper, ()),
+    ):
+        if value is None and shape:
+            continue
+        sound = isinstance(value, np.ndarray | np.generic if shape else np.ndarray | np.generic | float | int)
+        if not sound or np.shape(value) != shape or np.asarray(value).dtype.kind not in "fiu":
+            allowed = f"an array of shape {shape} of numbers" if shape else "one number, 0 .. 1"
+            raise BadAction(f"order {name} {_described(value)}; allowed: {allowed}")
+
+
+def start(value: object) -> None:
+    """Raise BadOption unless it is a Start."""
+    if not isinstance(value, Start):
+        raise BadOption("start", value, "a Start")
+
+
+def _described(value: object) -> str:
+    if isinstance(value, np.ndarray | np.generic):
+        return f"of shape {value.shape} and dtype {value.dtype}"
+    return f"{reprlib.repr(value)} of type {type(value).__name__}"

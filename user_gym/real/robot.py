@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from user_gym.core import Command, Compliance, RobotSpec, RobotState, Start
 from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
+from user_gym.real import asked
 from user_gym.real.job import Job, Reply, Request, raised
 from user_gym.robots.compliance import check
 from user_gym.robots.lease import Hold
@@ -121,7 +122,8 @@ class RealRobot:
         return self.receive()
 
     def send(self, command: Command) -> None:
-        """The first half of `exchange`: order, and do not wait."""
+        """The first half of `exchange`: order, and do not wait. Raises BadAction for what is no order; nothing is sent then."""
+        asked.order(command, self.spec.dof)
         self._resetting = False
         self._send("exchange", command, self._patience.exchange)
 
@@ -129,6 +131,7 @@ class RealRobot:
         """The first half of `reset`; waits only where the worker died and a new one has to be started."""
         if not self._wanted:
             raise Closed(f"{self._name} is not connected; call connect()")
+        asked.start(start)
         if self._process is None or self._process.poll() is not None:
             self._end()
         self.connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,6 @@ from gymnasium.vector import AutoresetMode
 from user_gym.core import F64, Bool, Workspace
 from user_gym.env import wanted
 from user_gym.errors import BadAction, BadOption, NotReset
-from user_gym.interface import numbers
 
 
 def count(num_envs: object) -> int:
@@ -77,10 +77,15 @@ def starts(options: Mapping[str, Any], among: Bool, box: Workspace) -> dict[int,
 
 def actions(value: object, shape: tuple[int, ...]) -> F64:
     """Actions as an array of their own. Raises BadAction where they are no numbers or not of that shape."""
-    array = numbers(value)
-    if array.shape != shape:
-        raise BadAction(f"actions of shape {array.shape}; allowed: {shape}")
-    return array
+    allowed = f"an array of shape {shape} of numbers in [-1, 1]"
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # rows of different lengths
+        raise BadAction(f"actions {reprlib.repr(value)} ({error}); allowed: {allowed}") from None
+    if array.shape != shape or array.dtype.kind not in "biuf":
+        shown = "" if isinstance(value, np.ndarray) else f"{reprlib.repr(value)}, "
+        raise BadAction(f"actions {shown}of shape {array.shape} and dtype {array.dtype}; allowed: {allowed}")
+    return array.astype(np.float64)
 
 
 def ids(value: Any, n: int) -> list[int]:
