@@ -10,6 +10,7 @@ from user_gym.system.collector import Collector
 from user_gym.system.learner import Learner, Sampler
 from user_gym.system.mixture import Mixture
 from user_gym.system.ratelimit import LimiterState, SamplesPerInsert
+from user_gym.system.returns import Return, n_step
 from user_gym.system.spaces import spec_hash
 from user_gym.system.train import Counters, Progress, TrainResult, train
 
@@ -25,10 +26,12 @@ __all__ = [
     "LimiterState",
     "Mixture",
     "Progress",
+    "Return",
     "Sampler",
     "SamplesPerInsert",
     "TrainResult",
     "check",
+    "n_step",
     "spec_hash",
     "train",
 ]
