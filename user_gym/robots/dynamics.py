@@ -28,8 +28,9 @@ NOTHING = Payload()
 class _Loads(NamedTuple):
     """Constant parts: the moving links, then hand and payload, which ride on the TCP frame."""
 
-    masses: F64  # (dof + 1,) kg
-    centres: F64  # (dof + 1, 3) m, each in its own frame of `kinematics.Links`
+    hung: F64  # (dof, dof + 1) kg: what of each load hangs on joint i, all from link i on
+    weights: F64  # (dof, 1) kg, their sums
+    centres: F64  # (dof + 1, 3, 1) m, each in its own frame of `kinematics.Links`
 
 
 def payload(numbers: object) -> Payload:
@@ -58,7 +59,8 @@ def _loads(spec: RobotSpec, carried: Payload) -> _Loads:
     mass = spec.hand_mass + carried.mass
     moment = spec.hand_mass * hand + carried.mass * np.array(carried[1:])
     centre = moment / mass if mass > 0 else np.zeros(3)
-    return _Loads(np.append(spec.link_mass[1:], mass), np.vstack([spec.link_com[1:], centre]))
+    hung = np.triu(np.tile(np.append(spec.link_mass[1:], mass), (spec.dof, 1)))
+    return _Loads(hung, hung.sum(axis=1, keepdims=True), np.vstack([spec.link_com[1:], centre])[:, :, None])
 
 
 def gravity(spec: RobotSpec, q: F64, carried: Payload = NOTHING, links: Links | None = None) -> F64:
@@ -71,12 +73,9 @@ def gravity(spec: RobotSpec, q: F64, carried: Payload = NOTHING, links: Links | 
         links: `kinematics.links(spec, q)` where the caller has it already.
     """
     points, turns = kinematics.links(spec, q) if links is None else links
-    masses, centres = _loads(spec, carried)
-    places = points + (turns @ centres[:, :, None])[..., 0]  # (dof + 1, 3) m, base frame
-    # What hangs on joint i: all loads from link i on.
-    below = np.cumsum(masses[::-1])[::-1][:-1]
-    moments = np.cumsum((masses[:, None] * places)[::-1], axis=0)[::-1][:-1]
-    levers = moments - below[:, None] * points[:-1]  # (dof, 3) kg m
+    loads = _loads(spec, carried)
+    places = points + (turns @ loads.centres)[..., 0]  # (dof + 1, 3) m, base frame
+    levers = loads.hung @ places - loads.weights * points[:-1]  # (dof, 3) kg m
     axes = (turns[:-1] @ spec.joint_axis[:, :, None])[..., 0]
     # axis . (lever x g), with g along -z; the motors push the other way.
     return spec.gravity * (axes[:, 0] * levers[:, 1] - axes[:, 1] * levers[:, 0])

@@ -25,6 +25,15 @@ class _Links(NamedTuple):
     tool_turn: F64  # (3, 3)
 
 
+class _Frames(NamedTuple):
+    """The same as homogeneous matrices, each with its link's place in the one before."""
+
+    fixed: F64  # (dof, 4, 4)
+    sine: F64  # (dof, 4, 4)
+    versine: F64  # (dof, 4, 4)
+    tool: F64  # (4, 4)
+
+
 class Links(NamedTuple):
     """Frames of one configuration, base axes; the last is the TCP's, those before are of link 1 .. dof at its joint."""
 
@@ -57,6 +66,16 @@ def _links(spec: RobotSpec) -> _Links:
     skew = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(-1, 3, 3)
     tool = pose.compose(spec.flange, spec.tcp)
     return _Links(fixed, fixed @ skew, fixed @ skew @ skew, tool, pose.matrix(tool[3:]))
+
+
+@lru_cache(maxsize=32)
+def _frames(spec: RobotSpec) -> _Frames:
+    links, n = _links(spec), spec.dof
+    fixed, sine, versine, tool = np.zeros((n, 4, 4)), np.zeros((n, 4, 4)), np.zeros((n, 4, 4)), np.eye(4)
+    fixed[:, :3, :3], fixed[:, :3, 3], fixed[:, 3, 3] = links.fixed, spec.joint_xyz, 1.0
+    sine[:, :3, :3], versine[:, :3, :3] = links.sine, links.versine
+    tool[:3, :3], tool[:3, 3] = links.tool_turn, links.tool[:3]
+    return _Frames(fixed, sine, versine, tool)
 
 
 def _product(a: F64, b: F64) -> F64:
@@ -107,23 +126,20 @@ def jacobian(spec: RobotSpec, q: F64) -> F64:
 
 def links(spec: RobotSpec, q: F64) -> Links:
     """Frames of all links at one configuration q (dof,) rad."""
-    constant = _links(spec)
+    constant = _frames(spec)
     angle = q[:, None, None]
-    own = constant.fixed + np.sin(angle) * constant.sine + (1.0 - np.cos(angle)) * constant.versine  # (dof, 3, 3)
-    points, turns = np.empty((spec.dof + 1, 3)), np.empty((spec.dof + 1, 3, 3))
-    point, turn = spec.joint_xyz[0], own[0]
-    points[0], turns[0] = point, turn
-    for i in range(1, spec.dof):
-        point = point + turn @ spec.joint_xyz[i]
-        turn = turn @ own[i]
-        points[i], turns[i] = point, turn
-    points[-1], turns[-1] = point + turn @ constant.tool[:3], turn @ constant.tool_turn
-    return Links(points, turns)
+    own = constant.fixed + np.sin(angle) * constant.sine + (1.0 - np.cos(angle)) * constant.versine  # (dof, 4, 4)
+    frames = np.empty((spec.dof + 1, 4, 4))
+    frames[0] = own[0]
+    for before, link, frame in zip(frames[:-2], own[1:], frames[1:-1], strict=True):
+        np.dot(before, link, frame)
+    np.dot(frames[-2], constant.tool, frames[-1])
+    return Links(frames[:, :3, 3], frames[:, :3, :3])
 
 
-def linearise(spec: RobotSpec, q: F64) -> Linear:
-    """The tool's place and Jacobian at one configuration q (dof,) rad, in one run."""
-    points, turns = links(spec, q)
+def linearise(spec: RobotSpec, q: F64, frames: Links | None = None) -> Linear:
+    """The tool's place and Jacobian at one configuration q (dof,) rad; `frames` are its `links` where the caller has them."""
+    points, turns = links(spec, q) if frames is None else frames
     axes = (turns[:-1] @ spec.joint_axis[:, :, None])[..., 0]  # (dof, 3): a joint leaves its own axis where it is
     jacobian = np.empty((6, spec.dof))
     jacobian[:3], jacobian[3:] = pose.cross(axes, points[-1] - points[:-1]).T, axes.T

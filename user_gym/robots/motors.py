@@ -60,14 +60,18 @@ class Jaw(NamedTuple):
 class Arm(NamedTuple):
     """All motors of a robot."""
 
-    joints: tuple[Motor, ...]  # in the order of the joints
-    gripper: Motor
+    motors: tuple[Motor, ...]  # in the order of the joints, then the gripper's
     jaw: Jaw
 
     @property
-    def motors(self) -> tuple[Motor, ...]:
-        """The joints' motors, then the gripper's."""
-        return (*self.joints, self.gripper)
+    def joints(self) -> tuple[Motor, ...]:
+        """The joints' motors."""
+        return self.motors[:-1]
+
+    @property
+    def gripper(self) -> Motor:
+        """The gripper's motor."""
+        return self.motors[-1]
 
 
 _ARX_DM = Ranges(position=12.5, velocity=45.0, torque=18.0, kd=5.0)
@@ -76,12 +80,12 @@ DM_J4340 = Kind("DM-J4340", Protocol.DAMIAO, _ARX_DM, 1.0, 1.0, 27.0)
 # The SDK multiplies reports by 1.4 twice. The peak is a guess.
 EC_A4310 = Kind("EC-A4310", Protocol.ENCOS, Ranges(12.5, 18.0, 30.0, 5.0), 1.4, 1.96, 36.0)
 
-_WRIST = tuple(Motor(i, DM_J4310) for i in (5, 6, 7))
+_WRIST_AND_JAW = tuple(Motor(i, DM_J4310) for i in (5, 6, 7, 8))
 _JAW = Jaw(open_angle=5.03, open_width=0.088, kp=5.0, kd=0.2, hold_torque=0.75, most_torque=1.5)
 
 ARMS: Mapping[str, Arm] = {
-    "arx-x5": Arm((*(Motor(i, EC_A4310) for i in (1, 2, 4)), *_WRIST), Motor(8, DM_J4310), _JAW),
-    "arx-l5": Arm((*(Motor(i, DM_J4340) for i in (1, 2, 4)), *_WRIST), Motor(8, DM_J4310), _JAW),
+    "arx-x5": Arm((*(Motor(i, EC_A4310) for i in (1, 2, 4)), *_WRIST_AND_JAW), _JAW),
+    "arx-l5": Arm((*(Motor(i, DM_J4340) for i in (1, 2, 4)), *_WRIST_AND_JAW), _JAW),
 }
 
 

@@ -125,7 +125,8 @@ class Loop:
         """Make one record of what the motors told."""
         s, n, before = self.senses, self._spec.dof, self._newest
         q, tau = s.position[:n].copy(), s.torque[:n].copy()
-        gravity = dynamics.gravity(self._spec, q, self._carried)
+        frames = kinematics.links(self._spec, q)
+        gravity = dynamics.gravity(self._spec, q, self._carried, frames)
         self._newest = Measured(
             time=now,
             cycles=0 if before is None else before.cycles + 1,
@@ -133,7 +134,7 @@ class Loop:
             dq=s.velocity[:n].copy(),
             tau=tau,
             gravity=gravity,
-            tool=kinematics.linearise(self._spec, q),
+            tool=kinematics.linearise(self._spec, q, frames),
             jaw=float(s.position[n]),
             jaw_speed=float(s.velocity[n]),
             jaw_torque=float(s.torque[n]),

@@ -34,7 +34,10 @@ def to_bits(value: float, low: float, high: float, bits: int) -> int:
 
     Rounding down makes 0 of a symmetric range half a step negative.
     """
-    return int((min(max(value, low), high) - low) * ((1 << bits) - 1) / (high - low))
+    if value < low:
+        return 0
+    top = (1 << bits) - 1
+    return top if value > high else int((value - low) * top / (high - low))
 
 
 def from_bits(number: int, low: float, high: float, bits: int) -> float:
