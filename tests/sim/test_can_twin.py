@@ -206,6 +206,20 @@ def test_what_was_sent_before_an_advance_acts_from_its_first_tick() -> None:
     assert q[0] == q[1]
 
 
+def test_who_let_frames_wait_for_an_advance_can_still_wait_for_answers() -> None:
+    with arm() as host:
+        idle = {m: EC_IDLE if m in host.encos else DM_IDLE for m in EVERYONE}
+        for _ in range(3):  # as a driver does it: a round of orders, time, then the answers
+            for motor, frame in idle.items():
+                host.send(motor, frame)
+            host.advance(5)
+            assert [host.answer() is None for _ in EVERYONE] == [False] * len(EVERYONE)
+        assert host.twin.time == pytest.approx(0.015)
+        for motor, frame in idle.items():  # as others do it: time stands still
+            host.ask(motor, frame)
+        assert host.twin.time == pytest.approx(0.015)
+
+
 def test_in_lockstep_a_cycle_passes_with_each_round_of_orders() -> None:
     with arm(mode="lockstep") as host:
         for count in range(3):
@@ -242,7 +256,7 @@ def test_a_paced_twin_keeps_the_walls_time() -> None:
         passed = time.monotonic() - wall
         assert now - begin >= 0.1
         # A busy machine may cost it ticks, and it counts them; it never runs ahead.
-        assert now - begin + 0.001 * host.twin.lost <= passed + 0.06
+        assert now - begin + 0.001 * host.twin.pace.lost <= passed + 0.06
 
 
 def test_frames_take_time_where_the_wire_does() -> None:

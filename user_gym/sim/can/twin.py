@@ -30,6 +30,7 @@ from user_gym.sim.can.drives import Drives
 from user_gym.sim.can.encos import EncosMotor
 from user_gym.sim.can.joined import JoinedBus
 from user_gym.sim.can.motor import Motor
+from user_gym.sim.can.pace import Pace
 from user_gym.sim.can.served import ServedBus
 from user_gym.sim.can.side import lent, operations
 from user_gym.sim.can.wire import Wire
@@ -39,7 +40,7 @@ from user_gym.sim.stage import Stage
 MODES = ("gated", "lockstep", "paced")
 DT = 0.001  # s
 TIMEOUT = 0.1  # s, of the DaMiao motors; what a real arm has is not public
-_LATE = 0.05  # s that a paced twin makes up for; what is more is lost and counted
+_LINGER = 0.002  # s of the wall's time that a frame may wait for an `advance`, see `_wait`
 _BATCH = 1000  # ticks of an `advance` between two looks at its patience
 _log = logging.getLogger(__name__)
 
@@ -97,10 +98,11 @@ class CanTwin:
         self._door = None if side is None else SideDoor(side, operations(self), lent(self))
         self._dt, self._cycle = dt, round(1 / (spec.control_rate * dt))
         self._ordered: set[int] = set()
-        self.lost = 0  # ticks that a paced twin was too late for
+        self.pace = Pace(dt)
+        self._awaited = 0  # how many times in a row an `advance` found frames that had waited for it
         if mode not in MODES:
             raise BadOption("mode", mode, " | ".join(MODES))
-        self._mode, self._ending = mode, False
+        self._mode, self._ending = mode, threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
@@ -142,8 +144,8 @@ class CanTwin:
         if self._thread is not None:
             return
         self._bus.open()
-        self._ending = False
-        self._began, self._paced = time.monotonic(), 0
+        self._ending.clear()
+        self.pace.start()
         self._thread = threading.Thread(target=self._run, name="can twin", daemon=True)
         self._thread.start()
         try:
@@ -159,7 +161,7 @@ class CanTwin:
             return
         if self._door is not None:
             self._door.close()
-        self._ending = True
+        self._ending.set()
         self._bus.wake()
         self._thread.join(5.0)
         with self._lock:
@@ -186,7 +188,7 @@ class CanTwin:
         with self._lock:
             if self._mode != "gated":
                 raise BadOption("mode", self._mode, "'gated' for advance", "ask for mode gated first")
-            self._hear()
+            self._awaited = self._awaited + 1 if self._hear() else 0
             left, give_up = ticks, time.monotonic() + patience
             while left > 0 and time.monotonic() < give_up:
                 batch = min(left, _BATCH)
@@ -202,7 +204,7 @@ class CanTwin:
             self._hear()
             self._mode = mode
             self._ordered.clear()
-            self._began, self._paced = time.monotonic(), 0
+            self.pace.start()
         self._bus.wake()
 
     def posture(self) -> tuple[float, F64, F64]:
@@ -248,41 +250,38 @@ class CanTwin:
             self._drives.faults.heal()
 
     def _run(self) -> None:
-        while not self._ending:
-            self._bus.wait(self._until_tick())
+        while not self._ending.is_set():
+            self._wait()
             with self._lock:
                 try:
                     self._hear()
-                    self._keep_pace()
+                    if self._mode == "paced" and (due := self.pace.take()):
+                        self._drives.step(due)
                 except RobotFault as error:  # diverged: the arm has been lifted, and goes on
                     _log.error("%s", error)
 
-    def _until_tick(self) -> float | None:
-        if self._mode != "paced":
-            return None
-        return max(self._began + (self._paced + 1) * self._dt - time.monotonic(), 0.0)
+    def _wait(self) -> None:
+        """For frames, or the next tick.
 
-    def _keep_pace(self) -> None:
-        if self._mode != "paced":
-            return
-        due = int((time.monotonic() - self._began) / self._dt) - self._paced
-        late = due - round(_LATE / self._dt)
-        if late > 0:
-            self.lost += late
-            self._began += late * self._dt
-            due -= late
-        if due > 0:
-            self._paced += due
-            self._drives.step(due)
+        A client that sends a round of orders and then advances needs no answers before: to wake for each of its frames would
+        cost both processes more than all the rest. Any other client waits for its answers, and `advance` finds no frame.
+        """
+        self._bus.wait(self.pace.left() if self._mode == "paced" else None)
+        seen = 0
+        while self._mode == "gated" and self._awaited > seen and not self._ending.is_set():
+            seen = self._awaited
+            self._ending.wait(_LINGER)
 
-    def _hear(self) -> None:
-        """Take all frames that have come."""
+    def _hear(self) -> bool:
+        """Take all frames that have come; whether any had."""
         if self._thread is None:
             raise Closed(f"the twin of {self.spec.name} is closed; open() it")
         faults, lockstep = self._drives.faults, self._mode == "lockstep"
         if faults.unplugged:
             self._bus.unplug()
+        heard = False
         for frame in self._bus.frames():
+            heard = True
             if frame.flags or faults.bus_off or faults.unplugged:
                 continue  # motors know standard data frames only
             order = lockstep and frame.id in self._drives.ids and damiao.special(frame.data) is None
@@ -293,6 +292,7 @@ class CanTwin:
                 self._ordered.add(frame.id)
                 if len(self._ordered) == len(self._drives.ids):
                     self._next_round()
+        return heard
 
     def _next_round(self) -> None:
         self._ordered.clear()
