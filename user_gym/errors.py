@@ -6,6 +6,7 @@ standard class that a caller would expect.
     +-- BadOption          ValueError     an option, shape or number outside what is allowed
     +-- BadAction          ValueError     an action of the wrong shape, or with NaN or infinity in it
     +-- BadChunk           ValueError     columns of experience that do not fit together
+    +-- BadBlock           ValueError     bytes of stored experience that are damaged, cut short or not ours
     +-- WrongRun           ValueError     a run folder that belongs to another configuration
     +-- NotReset           RuntimeError   step before reset
     +-- Closed             RuntimeError   use after close
@@ -13,7 +14,10 @@ standard class that a caller would expect.
     +-- MissingSystem      RuntimeError   a system package (EGL, a display) is not installed
     +-- Unreachable        RuntimeError   no pose of the arm reaches what was asked
     +-- NoRobot            LookupError    no robot is free, healthy and able to do the task
-    +-- Busy               RuntimeError   a device is leased to another owner
+    +-- Busy               RuntimeError   a device or a buffer is in another owner's hands
+    +-- Gone               LookupError    steps that left the buffer while they were asked for
+    +-- NoSpace            OSError        the disk has no room for what was to be stored; nothing of it was
+    +-- Unwritable         PermissionError  a buffer that may be read only, or whose files may not be written
     +-- NotApproved        PermissionError  a policy that no operator has let drive this arm yet
     +-- RobotFault         RuntimeError   the robot itself refused or stopped
         +-- Reflex         RuntimeError   a protective stop of the robot; it needs recovery before it moves again
@@ -60,6 +64,16 @@ class BadAction(UserGymError, ValueError):
 
 class BadChunk(UserGymError, ValueError):
     """Columns of experience that do not fit together."""
+
+
+class BadBlock(UserGymError, ValueError):
+    """Bytes of stored experience that are damaged, cut short or of another format."""
+
+    def __init__(self, what: str, value: object, allowed: str, offset: int | None = None, cure: str = "") -> None:
+        where = "" if offset is None else f" at byte {offset}"
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else f"{shown[:77]}..."  # foreign bytes: a message never repeats all of them
+        super().__init__(f"bad block: {what}{where} is {shown}; allowed: {allowed}{'; ' if cure else ''}{cure}")
 
 
 class WrongRun(UserGymError, ValueError):
@@ -118,4 +132,16 @@ class NoRobot(UserGymError, LookupError):
 
 
 class Busy(UserGymError, RuntimeError):
-    """A device is leased to another owner; the message names the owner."""
+    """A device or a buffer is in another owner's hands; the message names the owner."""
+
+
+class Gone(UserGymError, LookupError):
+    """Steps that were pruned or quarantined while somebody asked for them; draw others."""
+
+
+class NoSpace(UserGymError, OSError):
+    """The disk has no room; nothing was stored, and the same append works when there is room."""
+
+
+class Unwritable(UserGymError, PermissionError):
+    """Something was to be written that is open for reading only, or whose files may not be written."""
