@@ -37,6 +37,10 @@ class Faults:
         self._delay = ticks
         self._under_way.clear()
 
+    def begin(self) -> None:
+        """A motion begins: what is still under way is of another one."""
+        self._under_way.clear()
+
     def carry(self, command: np.void | None) -> np.void | None:
         """The command that arrives in the cycle in which this one was sent."""
         if self._share and command is not None and self._rng.random() < self._share:

@@ -154,6 +154,7 @@ class Loop:
         motion = self.motions.motion
         if motion is not self._motion:
             self._motion, self._command, self._heard, self._begun, self._sent = motion, None, False, 0, 0.0
+            self.faults.begin()
         now = monotonic()
         if motion is not None and self.gate.mode != "paced":
             self._follow(now)
