@@ -10,6 +10,8 @@ from user_gym.errors import LinkLost, Reflex, RobotFault
 from user_gym.real.clock import WallClock
 from user_gym.real.franka import control_box
 from user_gym.real.franka.driver import FrankaDriver
+from user_gym.real.franka.panda_board import Board
+from user_gym.real.franka.panda_driver import PandaDriver
 from user_gym.real.franka.panda_loop import Loop
 from user_gym.robots import pose, specs
 
@@ -24,7 +26,7 @@ class Scripted(FrankaDriver):
 
     def __init__(self, **options):
         super().__init__(FR3, "tcp", "127.0.0.1", WallClock(), gripper=False, **options)
-        self.modes, self.moving, self.stops, self.opened = ["Idle"], False, 0, 0
+        self.modes, self.moving, self.stops, self.opened, self.cleared = ["Idle"], False, 0, 0, 0
         self.end = None  # what the end of the last motion raises, once
         self.stubborn = self.broken = False
 
@@ -62,7 +64,7 @@ class Scripted(FrankaDriver):
         self.moving = self.stubborn
 
     def _clear(self, robot):
-        pass
+        self.cleared += 1
 
     def _newest(self):
         raise RuntimeError("UDP receive: Timeout")
@@ -134,6 +136,39 @@ def test_a_reflex_that_stays_takes_a_person(driver, monkeypatch):
     driver.modes = ["Reflex"]
     with pytest.raises(RobotFault, match="cannot recover from its reflex by itself"):
         driver.recover()
+
+
+def test_one_recovery_is_enough_for_a_lost_link_and_the_reflex_that_it_caused(driver):
+    with pytest.raises(LinkLost):
+        driver.measure()
+    driver.modes = ["Reflex", "Reflex", "Idle"]
+    driver.recover()
+    assert (driver.opened, driver.cleared) == (2, 1)
+
+
+def test_a_link_that_is_lost_again_is_not_taken_for_a_recovered_one(driver):
+    with pytest.raises(LinkLost):
+        driver.measure()
+    driver._open = lambda enforce: (_ for _ in ()).throw(RuntimeError("Connection timeout"))
+    with pytest.raises(LinkLost, match="no robot answers"):
+        driver.recover()
+    assert driver.cleared == 0
+
+
+def test_a_fer_whose_client_tells_nothing_more_is_lost(monkeypatch):
+    """libfranka waits for ever for the robot's answer to its own stop, and the motion seems to go on."""
+    monkeypatch.setattr("user_gym.real.franka.panda_driver.CATCH_UP", 0.05)
+    driver = PandaDriver(specs.SPECS["franka-fer"], "tcp", "127.0.0.1", WallClock(), gripper=False)
+    driver._board, driver._motion, driver._robot = Board(), 1, Silent()
+    with pytest.raises(LinkLost, match="no word from franka-fer"):
+        driver._collect()
+
+
+class Silent:
+    """A loop whose motion does not end."""
+
+    def over(self, request, timeout):
+        return False
 
 
 class Slow:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any
 
@@ -235,9 +235,9 @@ class FrankaDriver(FrankaClient):
             self._settle()
         if self._lost or self._robot is None:
             self._drop()
-            self.connect()
-            return
-        robot = self._robot
+            with suppress(Reflex):  # a robot that hears nothing stops by itself; that one is cleared with the link
+                self.connect()
+        robot = self._connected()
         with self._asking():
             mode, _ = self._inspect(robot)
             if "Reflex" in mode:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from user_gym.core import F64, RobotState
 from user_gym.errors import LinkLost, MissingExtra
 from user_gym.real.franka import path
-from user_gym.real.franka.driver import START, FrankaDriver
+from user_gym.real.franka.driver import CATCH_UP, START, FrankaDriver
 from user_gym.real.franka.hand import Fingers
 from user_gym.real.franka.panda_board import Board
 from user_gym.real.franka.panda_law import Sample
@@ -31,6 +31,7 @@ class PandaDriver(FrankaDriver):
     _hand_loop: Loop | None = None
     _board: Board | None = None
     _motion: int | None = None  # whose answer is still to come, or to be read
+    _heard = 0.0  # s, monotonic: when the motion's ticks were seen to go on
 
     def _import(self) -> None:
         if find_spec("panda_py") is None:
@@ -82,6 +83,7 @@ class PandaDriver(FrankaDriver):
             if monotonic() > deadline:
                 raise LinkLost(f"{self.spec.name} accepted a motion, but none began within {START} s")
             sleep(_LOOK)
+        self._heard = monotonic()
         return board.look()[0].tick
 
     def _follow(self, target: F64) -> None:
@@ -91,7 +93,12 @@ class PandaDriver(FrankaDriver):
         self._shared().comply(self._compliance)
 
     def _collect(self) -> RobotState:
-        return self._state(*self._shared().look())
+        board, now = self._shared(), monotonic()
+        if board.ticks:
+            self._heard = now
+        elif now - self._heard > CATCH_UP and self._running():  # libfranka waits for the answer to its own stop, for ever
+            raise LinkLost(f"no word from {self.spec.name} at {self._address} for {CATCH_UP:g} s; reset() builds the link anew")
+        return self._state(*board.look())
 
     def _running(self) -> bool:
         return self._motion is not None and not self._robot.over(self._motion, 0.0)
