@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from multiprocessing.connection import wait
@@ -15,11 +16,13 @@ from toy import VirtualClock
 
 from user_gym.core import Command
 from user_gym.errors import BadAction, BadOption, Closed, Halted, LinkLost, NotReset, Reflex, RobotFault, Stopped, Unreachable
+from user_gym.real import patience as real_patience
 from user_gym.real import robot as real_robot
 from user_gym.real.clock import WallClock
 from user_gym.real.guard import Thresholds
 from user_gym.real.job import Job
-from user_gym.real.robot import Patience, Place, RealRobot
+from user_gym.real.patience import Patience
+from user_gym.real.robot import Place, RealRobot
 from user_gym.robots import specs, stop
 from user_gym.testing.bench import PERIOD, Bench
 
@@ -477,6 +480,98 @@ def test_an_arm_that_is_let_down_slowly_is_waited_for(make, diary, monkeypatch, 
     robot.close()
     assert diary()[-1] == "close"
     assert "does not answer in time" not in caplog.text
+
+
+def closed_meanwhile(robot, wait):
+    """Close from another thread while this one is in `wait`; what that raised, and how long the close took."""
+    took = []
+
+    def waits():
+        free = robot._reading.acquire(blocking=False)
+        if free:
+            robot._reading.release()
+        return not free
+
+    def close():
+        until(waits)
+        began = time.monotonic()
+        robot.close()
+        took.append(time.monotonic() - began)
+
+    other = threading.Thread(target=close)
+    other.start()
+    with pytest.raises(Closed) as told:
+        wait()
+    other.join(30)
+    assert not other.is_alive()
+    return str(told.value), took[0]
+
+
+def test_a_close_from_another_thread_breaks_a_reset_off(make, diary) -> None:
+    robot = make(broken="slow")  # a motion of 20 s
+    robot.connect()
+    robot.send_reset(START)
+    until(lambda: diary()[-1].startswith("move"))
+    process = robot._process
+    told, took = closed_meanwhile(robot, robot.receive)
+    assert "closed meanwhile" in told
+    assert took < 10
+    assert diary()[-2:] == ["hold", "close"]
+    assert process.wait(5) == 0
+    with pytest.raises(Closed):
+        robot.exchange(Command(0.0, tcp=START.tcp))
+
+
+def test_a_close_does_not_wait_for_a_motion_that_its_own_thread_left(make, diary) -> None:
+    """As after Ctrl-C."""
+    robot = make(broken="slow")
+    robot.connect()
+    robot.send_reset(START)
+    until(lambda: diary()[-1].startswith("move"))
+    began = time.monotonic()
+    robot.close()
+    assert time.monotonic() - began < 10
+    assert len([line for line in diary() if line.startswith("move")]) == 1
+    assert diary()[-2:] == ["hold", "close"]
+
+
+def test_an_arm_without_brakes_is_let_go_by_a_close_that_broke_its_motion_off(make, diary) -> None:
+    robot = make(broken="slow", brakes=False)
+    robot.connect()
+    robot.send_reset(START)
+    until(lambda: diary()[-1].startswith("move"))
+    closed_meanwhile(robot, robot.receive)
+    assert diary()[-1] == "close"
+
+
+def test_a_close_from_another_thread_ends_a_wait_for_a_driver_that_hangs(make) -> None:
+    robot = make(broken="hang", patience=Patience(close=0.3))
+    robot.connect()
+    process, state = robot._process, robot.reset(START)
+    try:
+        robot.send(stay(state))
+        told, _ = closed_meanwhile(robot, robot.receive)
+        assert "not connected" in told
+    finally:
+        process.kill()
+        process.wait(5)
+
+
+def test_a_worker_that_is_suspended_is_named_within_seconds(make, monkeypatch) -> None:
+    monkeypatch.setattr(real_patience, "LOOK", 0.05)
+    robot = make()
+    robot.connect()
+    state = robot.reset(START)
+    os.kill(robot.pid, signal.SIGSTOP)
+    try:
+        for use in (lambda: robot.exchange(stay(state)), lambda: robot.reset(START)):
+            began = time.monotonic()
+            with pytest.raises(LinkLost, match=f"suspended; kill -CONT {robot.pid}"):
+                use()
+            assert time.monotonic() - began < 5
+    finally:
+        os.kill(robot.pid, signal.SIGCONT)
+    robot.exchange(stay(robot.reset(START)))
 
 
 def test_a_hold_that_breaks_keeps_nothing_from_being_let_go(make, diary) -> None:

@@ -14,7 +14,8 @@ from user_gym.real import asked
 from user_gym.real.clock import WallClock
 from user_gym.real.guard import Guard, Thresholds
 from user_gym.real.job import Job
-from user_gym.real.robot import Patience, RealRobot
+from user_gym.real.patience import Patience
+from user_gym.real.robot import RealRobot
 from user_gym.real.station import Station, StationCamera, StationScene, Wish
 from user_gym.robots import approval, dynamics
 from user_gym.robots.gate import GateClock

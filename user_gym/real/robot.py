@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -16,6 +17,8 @@ from user_gym.core import Command, Compliance, RobotSpec, RobotState, Start
 from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
 from user_gym.real import asked
 from user_gym.real.job import Job, Reply, Request, raised
+from user_gym.real.patience import Patience, wait
+from user_gym.real.watch import BREAK_OFF
 from user_gym.robots.compliance import check
 from user_gym.robots.lease import Hold
 
@@ -47,20 +50,12 @@ class Berth(Protocol):
         ...
 
 
-class Patience(NamedTuple):
-    """s of the wall's time that the parent waits for a reply."""
-
-    connect: float = 60.0  # a vendor's client is imported, and a robot may be slow to answer
-    reset: float = 180.0  # slow motions
-    exchange: float = 30.0
-    close: float = 40.0  # an arm without brakes is let down first
-
-
 class RealRobot:
     """One arm in a worker process.
 
     A RobotFault is raised once by the exchange that met it and by all that follow; `reset` recovers, or says why that takes a
-    person. A worker that died is started anew by the next `reset`.
+    person. A worker that died is started anew by the next `reset`. `close` may come from any thread: it breaks off what is
+    under way, and whoever waits for that gets Closed. All else is for one thread at a time.
 
     Args:
         spec: the arm.
@@ -80,7 +75,8 @@ class RealRobot:
         self._number = 0
         self._stops = 0  # an operator's that this worker told of
         self._resetting = False  # the reply that is waited for is that of a reset
-        self._due: float | None = None  # s, monotonic: when the reply that is waited for has to be here
+        self._due: float | None = None  # s, monotonic: when the reply that is waited for has to be here; None: none is
+        self._reading, self._closing = threading.RLock(), threading.Lock()  # who waits for a reply; who closes
         self.clipped = False  # the guard changed the last order
         self.overruns = 0  # of the robot's clock, since it was connected
 
@@ -107,8 +103,9 @@ class RealRobot:
             if self._compliance is not None:
                 self._ask("compliance", self._compliance, self._patience.exchange)
         except BaseException:
-            self._end()
-            self._berth.release()
+            with self._closing:  # by another thread, perhaps
+                self._end()
+                self._berth.release()
             raise
 
     def reset(self, start: Start) -> RobotState:
@@ -130,7 +127,7 @@ class RealRobot:
     def send_reset(self, start: Start) -> None:
         """The first half of `reset`; waits only where the worker died and a new one has to be started."""
         if not self._wanted:
-            raise Closed(f"{self._name} is not connected; call connect()")
+            raise self._closed()
         asked.start(start)
         if self._process is None or self._process.poll() is not None:
             self._end()
@@ -148,7 +145,10 @@ class RealRobot:
             LinkLost: the worker died, or does not answer in time.
             RobotFault, BadAction, Unreachable, NotReset: as the arm's own answer.
         """
-        state = self._receive(timeout)
+        with self._reading:
+            if not self._wanted:
+                raise self._closed()
+            state = self._receive(timeout)
         if state is None:
             raise RobotFault(f"driver process of {self._name} answered without a state")
         if self._resetting:
@@ -175,15 +175,22 @@ class RealRobot:
         self._compliance = compliance
 
     def close(self) -> None:
-        """As `Robot.close`: the arm holds or brakes, the worker ends."""
+        """As `Robot.close`: what is under way is broken off, the arm holds or brakes, the worker ends."""
         self._wanted = False
-        if self._link is not None and self._process is not None and self._process.poll() is None:
+        with self._closing:
+            if self._due is not None and self._process is not None and self._process.poll() is None:
+                self._process.send_signal(BREAK_OFF)
+            alone = self._reading.acquire(timeout=self._patience.close)  # a thread that waits gets its answer first
             try:
-                self._ask("close", None, self._patience.close)
+                if alone and self._link is not None and self._process is not None and self._process.poll() is None:
+                    self._ask("close", None, self._patience.close)
             except RobotFault as error:
                 _log.warning("%s", error)
-        self._end()
-        self._berth.release()
+            finally:
+                self._end(cut=not alone)
+                self._berth.release()
+                if alone:
+                    self._reading.release()
 
     def _start(self, place: Place) -> None:
         ours, child = socket.socketpair()
@@ -216,6 +223,8 @@ class RealRobot:
 
     def _send(self, verb: str, argument: Any, patience: float) -> None:
         link = self._opened()
+        if not self._wanted and verb != "close":
+            raise self._closed()
         self._number += 1
         self._due = time.monotonic() + patience
         try:
@@ -224,22 +233,31 @@ class RealRobot:
             raise self._lost() from error
 
     def _receive(self, timeout: float | None) -> RobotState | None:
-        link = self._opened()
-        due = time.monotonic() + timeout if timeout is not None else self._due or time.monotonic()
-        while True:
-            try:
-                if not link.poll(max(due - time.monotonic(), 0.0)):
-                    raise LinkLost(f"driver process of {self._name} (pid {self.pid}) does not answer in time; reset() goes on")
-                reply: Reply = link.recv()
-            except (EOFError, ConnectionResetError, BrokenPipeError) as error:
-                raise self._lost() from error
-            if reply.number == self._number:  # a reply that came too late for its request is dropped
-                break
+        with self._reading:
+            reply = self._read(time.monotonic() + timeout if timeout is not None else self._due or time.monotonic())
         self.clipped, self.overruns = reply.clipped, max(reply.overruns, self.overruns)
         self._stops = max(reply.stops, self._stops)
         if reply.error is not None:
             raise raised(reply.error)
         return reply.state
+
+    def _read(self, due: float) -> Reply:
+        """The reply to the newest request; one that came too late for its own is dropped."""
+        link, process = self._opened(), self._process
+        assert process is not None
+        while True:
+            try:
+                there = wait(link, process.pid, self._name, due)
+                reply: Reply | None = link.recv() if there else None
+            except LinkLost:
+                raise
+            except (EOFError, OSError) as error:
+                raise (self._lost() if self._link is link else self._closed()) from error
+            if reply is None:
+                raise LinkLost(f"driver process of {self._name} (pid {self.pid}) does not answer in time; reset() goes on")
+            if reply.number == self._number:
+                self._due = None
+                return reply
 
     def _lost(self) -> LinkLost:
         code: int | None = None
@@ -253,14 +271,20 @@ class RealRobot:
 
     def _opened(self) -> Connection:
         if self._link is None:
-            raise Closed(f"{self._name} is not connected; call connect()")
+            raise self._closed()
         return self._link
 
-    def _end(self) -> None:
-        """Let go of the worker: at the end of the pipe it holds the arm and exits by itself."""
+    def _closed(self) -> Closed:
+        return Closed(f"{self._name} is not connected; call connect()")
+
+    def _end(self, cut: bool = False) -> None:
+        """Let go of the worker: at the end of the pipe it holds the arm and exits by itself. `cut`: wake who waits there."""
         link, process = self._link, self._process
         self._link = self._process = None
         if link is not None:
+            if cut:
+                with socket.socket(fileno=os.dup(link.fileno())) as end:
+                    end.shutdown(socket.SHUT_RDWR)
             link.close()
         if process is not None:
             try:

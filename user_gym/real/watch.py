@@ -1,4 +1,4 @@
-"""What may interrupt a worker that is busy: a stop from outside, its parent's death, a signal. It touches no arm."""
+"""What may interrupt a worker that is busy: a stop from outside, its parent's death or close, a signal. It touches no arm."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from user_gym.errors import Halted
+from user_gym.errors import Closed, Halted
 from user_gym.real.driver import Clock
 from user_gym.robots import stop
 
+BREAK_OFF = signal.SIGUSR1  # of the parent, before it asks to close: what is under way ends, and the arm is let go in order
 ORPHANED = "the program that drove it is gone"
 _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """A thread that waits for `user-gym stop`, for SIGTERM, and for the death of the parent.
+    """A thread that waits for `user-gym stop`, for SIGTERM, for the death of the parent, and for its BREAK_OFF.
 
     Args:
         name: of the device.
@@ -37,6 +38,7 @@ class Watch:
         self._quit, self._leave = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name=f"watch of {name}", daemon=True)
         self._end: str | None = None  # why the worker has to end; None: it need not
+        self._leaving = False  # the parent wants to close
         self._forgiven = 0  # stops that count no more
         self.stops = 0  # an operator's, heard so far
         self.released = False  # an operator lets the arm go
@@ -52,7 +54,8 @@ class Watch:
         for end in (self._bell, self._rope, self._leave):
             end.setblocking(False)
         # The kernel's handler tells the thread, even while the main thread is in a vendor's call and Python's cannot run.
-        signal.signal(signal.SIGTERM, lambda *_: None)
+        for number in (signal.SIGTERM, BREAK_OFF):
+            signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._leave.fileno(), warn_on_full_buffer=False)
         self._thread.start()
 
@@ -69,7 +72,9 @@ class Watch:
             pass
 
     def check(self) -> None:
-        """Raise Halted where there is a reason."""
+        """Raise Halted where there is a reason to stop, Closed where the parent is about to close."""
+        if self._leaving:
+            raise Closed(f"{self._name} was closed meanwhile; call connect()")
         reason = self._end or ("an operator said stop" if self.stops > self._forgiven else None)
         if reason is not None:
             raise Halted(f"{self._name} stopped: {reason}; reset() goes on")
@@ -115,6 +120,9 @@ class Watch:
                         return
                     if signal.SIGTERM in signals:
                         self.end("it was told to terminate (SIGTERM)")
+                    if BREAK_OFF in signals:
+                        self._leaving = True
+                        self._alert()
                 for gone in {self._link, parent}.intersection(ready):
                     poll.unregister(gone)
                     self.end(ORPHANED)

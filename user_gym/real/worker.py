@@ -96,6 +96,8 @@ class Worker:
                 self._watch.check()
             except Stopped as stopped:
                 self._refuse(stopped)
+            except Closed:  # the request to close comes next
+                pass
             return True
         try:
             request: Request = self._link.recv()
@@ -262,7 +264,7 @@ class Worker:
         """What fails here must not keep the rest from being done."""
         try:
             call()
-        except RobotFault as error:  # the arm is gone, or holds by itself already
+        except (RobotFault, Closed) as error:  # the arm is gone, or holds by itself already
             _log.warning("%s", error)
         except Exception:  # top of a process: a vendor's client may raise anything
             _log.exception("driver of %s broke", self._job.name)
