@@ -1,0 +1,317 @@
+"""The head of a block: everything but its pictures, verified, and how to read those. It knows no files and no index.
+
+    head (64 bytes) | meta | layout | tables | light region || heavy region
+
+What is left of the bars is the prefix, under one CRC: one read gives all but the pictures. docs/format.md has each byte.
+Observation rows are numbered 0..steps. A block that `follows` does not hold row 0: that is row `steps` of the block before.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from user_gym.core import U8
+from user_gym.errors import BadBlock, BadOption
+from user_gym.system.buffer.codec import decode, unpack
+from user_gym.system.buffer.layout import OBS, Column, Layout
+
+MAGIC, VERSION = b"UGB1", 1
+HEAD = struct.Struct("<4sHHIIIIIIQddII")
+ALIGNMENT = 64  # bytes; each region is padded to it with zeros, so that rows of pictures begin where cache lines do
+LIGHT_ALIGNMENT = 8  # bytes; of each column within the light region
+FOLLOWS, LIGHT_LZ4 = 1, 2  # flags
+TEXTS = ("source", "robot", "task", "kind", "env_id", "spec_hash", "clock", "group")
+NUMBERS = ("episode", "sequence")
+_LIGHT_MOST = 255  # times that LZ4 makes bytes fewer at most
+
+Bytes = bytes | bytearray | memoryview
+
+
+def padded(size: int, to: int = ALIGNMENT) -> int:
+    """A number of bytes, rounded up."""
+    return -(-size // to) * to
+
+
+class Sizes(NamedTuple):
+    """Of a block, in bytes."""
+
+    prefix: int
+    block: int
+
+
+def sizes(data: Bytes) -> Sizes:
+    """Sizes that the first 64 bytes of a block claim: not verified, but possible ones. Raises BadBlock."""
+    if len(data) < HEAD.size:
+        raise BadBlock("number of bytes", len(data), f"{HEAD.size} or more, the head")
+    magic, version, _, _, _, meta, layout, tables, light, block, *_ = HEAD.unpack_from(data)
+    if magic != MAGIC:
+        raise BadBlock("magic", magic, repr(MAGIC), 0, "these bytes are no block")
+    if version != VERSION:
+        raise BadBlock("version", version, str(VERSION), 4, "another version of user-gym wrote it")
+    prefix = HEAD.size + sum(padded(size) for size in (meta, layout, tables, light))
+    if block < prefix or block % ALIGNMENT:
+        raise BadBlock("size of the block", block, f"a multiple of {ALIGNMENT}, {prefix} or more", 32)
+    return Sizes(prefix, block)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Head:
+    """The prefix of a block. Its light arrays are views of the bytes it was parsed from, which must not change."""
+
+    source: str  # down to reward_source: as in core.Chunk
+    robot: str
+    task: str
+    kind: str
+    env_id: str
+    spec_hash: str
+    clock: str
+    group: str  # "training", or another that is kept but not sampled
+    episode: int
+    sequence: int
+    reward_source: tuple[tuple[str, int], ...]  # runs: a source, and for how many steps
+    wall_time: float
+    clock_offset: float
+    steps: int
+    follows: bool  # observation row 0 lies in the block before
+    layout: Layout
+    prefix_bytes: int
+    block_bytes: int
+    _light: Mapping[str, NDArray[Any]]
+    _offsets: Sequence[int]  # (rows * heavy columns + 1,) of the items, from prefix_bytes
+    _checks: Sequence[int]  # (rows * heavy columns,) CRC32 of the items
+
+    @classmethod
+    def parse(cls, data: Bytes) -> Head:
+        """Read and verify a prefix; bytes after it are not looked at.
+
+        Raises:
+            BadBlock: the bytes are no prefix of a block, are damaged, or claim more than they can hold.
+        """
+        view = memoryview(data).cast("B")
+        prefix, block = sizes(view)
+        if len(view) < prefix:
+            raise BadBlock("number of bytes", len(view), f"{prefix}, the prefix; the rest is missing")
+        *_, wall_time, clock_offset, _, check = HEAD.unpack_from(view)
+        found = zlib.crc32(view[HEAD.size : prefix], zlib.crc32(view[: HEAD.size - 4]))
+        if found != check:
+            raise BadBlock("CRC of the prefix", f"{found:#010x}", f"{check:#010x}, as in the head", HEAD.size - 4)
+        _, _, flags, steps, rows, *lengths, _, _, _, _, _ = HEAD.unpack_from(view)
+        follows = bool(flags & FOLLOWS)
+        if not steps or rows != steps + 1 - follows:
+            raise BadBlock("number of observations", rows, f"{steps + 1 - follows}, of 1 step or more", 12)
+        at, parts = HEAD.size, []
+        for length in lengths:
+            parts.append(view[at : at + length])
+            at += padded(length)
+        meta, text, tables, light = parts
+        layout = Layout.parse(bytes(text))
+        offsets, checks = _items(tables, layout, steps, follows, block - prefix)
+        return cls(
+            **_meta(bytes(meta), steps),
+            wall_time=wall_time,
+            clock_offset=clock_offset,
+            steps=steps,
+            follows=follows,
+            layout=layout,
+            prefix_bytes=prefix,
+            block_bytes=block,
+            _light=_columns(light, layout, steps, follows, bool(flags & LIGHT_LZ4)),
+            _offsets=offsets,
+            _checks=checks,
+        )
+
+    def light(self, key: str) -> NDArray[Any]:
+        """A light column, read-only: (stored rows, ...) of an observation, (steps, ...) of another. See `Column.key`."""
+        return self._light[key]
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """Where in the block the bytes [begin, end) lie that rows first..last (0..steps) of all heavy columns need."""
+        columns, begin = len(self.layout.heavy), first
+        for column in self.layout.heavy.values():
+            stored = stored_from(column, self.follows)
+            begin = min(begin, _coding(column).start(max(first - stored, 0)) + stored)
+        begin, end = self._offsets[begin * columns], self._offsets[(last + 1) * columns]
+        return self.prefix_bytes + begin, self.prefix_bytes + end
+
+    def decode(
+        self,
+        data: Bytes,
+        start: int,
+        rows: Sequence[int],
+        out: Mapping[str, Sequence[NDArray[Any]]],
+        verify: bool = True,
+    ) -> None:
+        """Write rows of heavy columns into arrays; the GIL is released while bytes are unpacked, added and checked.
+
+        Args:
+            data: bytes of this block, at least the `span` of the rows.
+            start: where in the block they begin.
+            rows: which, 0..steps, without those that are not stored here; rising ones are decoded with the least work.
+            out: key of a column -> for each of `rows` an array with the shape and dtype of a row.
+            verify: check the CRC32 of each item that is read.
+
+        Raises:
+            BadBlock: an item is damaged, or not within `data`.
+            BadOption: a row is not stored here, or an array does not fit.
+        """
+        view = memoryview(data).cast("B")
+        for number, (key, column) in enumerate(self.layout.heavy.items()):
+            if key in out:
+                self._decode(view, start, number, column, rows, out[key], verify)
+
+    def verify(self, row: int, items: Sequence[Any]) -> None:
+        """Check what was read of a row: the bytes of its item of each heavy column, in their order. Raises BadBlock."""
+        columns = len(self.layout.heavy)
+        for place, (key, item) in enumerate(zip(self.layout.heavy, items, strict=True), row * columns):
+            if zlib.crc32(item) != self._checks[place]:
+                raise BadBlock(
+                    f"CRC of row {row} of {key}", "another", "as in the table", self.prefix_bytes + self._offsets[place]
+                )
+
+    def verify_all(self, data: Bytes) -> None:
+        """Check all bytes of the block behind the prefix. Raises BadBlock."""
+        view = memoryview(data).cast("B")
+        if len(view) != self.block_bytes:
+            raise BadBlock("number of bytes", len(view), f"{self.block_bytes}, as the head says")
+        places = [self.prefix_bytes + offset for offset in self._offsets]
+        columns = len(self.layout.heavy)
+        for row in range(len(self._checks) // max(columns, 1)):
+            at = places[row * columns : (row + 1) * columns + 1]
+            self.verify(row, [view[begin:end] for begin, end in pairwise(at)])
+        if any(view[places[-1] :]):
+            raise BadBlock("padding at the end", "another", "zeros", places[-1])
+
+    def _decode(
+        self,
+        view: memoryview,
+        start: int,
+        number: int,
+        column: Column,
+        rows: Sequence[int],
+        out: Sequence[NDArray[Any]],
+        verify: bool,
+    ) -> None:
+        columns, first = len(self.layout.heavy), stored_from(column, self.follows)
+        end = stored_to(column, self.steps)
+        if rows and not first <= min(rows) <= max(rows) < end:
+            raise BadOption(f"rows of {column.key}", list(rows), f"{first}..{end - 1}, which this block holds")
+        shift = self.prefix_bytes - start
+
+        def item(row: int) -> memoryview:
+            place = (row + first) * columns + number
+            begin, stop = self._offsets[place] + shift, self._offsets[place + 1] + shift
+            if begin < 0 or stop > len(view):
+                raise BadBlock(f"row {row + first} of {column.key}", "missing", f"bytes {begin + start}..{stop + start - 1}")
+            piece = view[begin:stop]
+            if verify and zlib.crc32(piece) != self._checks[place]:
+                raise BadBlock(f"CRC of row {row + first} of {column.key}", "another", "as in the table", begin + start)
+            return piece
+
+        flat = [_flat(target, column) for target in out]
+        decode(item, _coding(column), column.shape, [row - first for row in rows], flat)
+        for target, decoded in zip(out, flat, strict=True):
+            if not target.flags.c_contiguous:
+                target[...] = decoded.view(column.dtype).reshape(column.shape)
+
+
+def stored_from(column: Column, follows: bool) -> int:
+    """The first row of a column that a block holds."""
+    return int(follows and column.of == OBS)
+
+
+def stored_to(column: Column, steps: int) -> int:
+    """One more than the last row of a column that a block holds."""
+    return steps + (column.of == OBS)
+
+
+def _coding(column: Column) -> Any:
+    return column.coding
+
+
+def _flat(target: NDArray[Any], column: Column) -> U8:
+    """The bytes of an array to write to; other bytes of the same size where they do not lie in one piece."""
+    if target.shape != column.shape or target.dtype != column.dtype:
+        found, allowed = f"{target.dtype}{target.shape}", f"{column.dtype}{column.shape}"
+        raise BadOption(f"array for {column.key}", found, allowed)
+    if target.flags.c_contiguous:
+        return target.reshape(-1).view(np.uint8)
+    return np.empty(column.nbytes, np.uint8)
+
+
+def _meta(text: bytes, steps: int) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadBlock("meta", text, "a JSON object", HEAD.size) from error
+    if not isinstance(record, dict):
+        raise BadBlock("meta", record, "a JSON object", HEAD.size)
+    for name in TEXTS:
+        if not isinstance(record.get(name), str):
+            raise BadBlock(f"meta {name!r}", record.get(name), "text", HEAD.size)
+    for name in NUMBERS:
+        if type(record.get(name)) is not int or not 0 <= record[name] < 1 << 63:
+            raise BadBlock(f"meta {name!r}", record.get(name), "a whole number, 0..2**63 - 1", HEAD.size)
+    runs, allowed = record.get("reward_source"), f"runs [text, steps], {steps} steps together"
+    if not isinstance(runs, list):
+        raise BadBlock("meta 'reward_source'", runs, allowed, HEAD.size)
+    for run in runs:
+        if not (isinstance(run, list) and len(run) == 2 and isinstance(run[0], str) and type(run[1]) is int and run[1] > 0):
+            raise BadBlock("meta 'reward_source'", run, allowed, HEAD.size)
+    if sum(run[1] for run in runs) != steps:
+        raise BadBlock("meta 'reward_source'", runs, allowed, HEAD.size)
+    return {name: record[name] for name in (*TEXTS, *NUMBERS)} | {"reward_source": tuple((run[0], run[1]) for run in runs)}
+
+
+def _items(tables: memoryview, layout: Layout, steps: int, follows: bool, room: int) -> tuple[list[int], list[int]]:
+    """Offsets and CRCs of the items of the heavy region, which has `room` bytes."""
+    columns = list(layout.heavy.values())
+    count = (steps + 1) * len(columns) if columns else 0
+    wanted = (2 * count + 1) * 4 if columns else 0
+    if len(tables) != wanted:
+        raise BadBlock("bytes of tables", len(tables), f"{wanted}, for {count} items", 24)
+    if not columns:
+        if room:
+            raise BadBlock("bytes of the heavy region", room, "0: no column is heavy", 32)
+        return [0], []
+    table = np.frombuffer(tables, "<u4")
+    offsets, checks = table[: count + 1], table[count + 1 :]
+    lengths = np.diff(offsets.astype(np.int64)).reshape(steps + 1, len(columns))
+    if offsets[0] or padded(int(offsets[-1])) != room:
+        raise BadBlock("offsets of items", (int(offsets[0]), int(offsets[-1])), f"from 0 to the end of {room} bytes")
+    for number, column in enumerate(columns):
+        first, end, size = stored_from(column, follows), stored_to(column, steps), column.nbytes
+        here = lengths[first:end, number]
+        least = -(-size // _coding(column).most)
+        if here.min() < least or here.max() > size or lengths[:first, number].any() or lengths[end:, number].any():
+            raise BadBlock(
+                f"lengths of items of {column.key}", lengths[:, number].tolist(), f"{least}..{size}, 0 if not stored"
+            )
+    return offsets.tolist(), checks.tolist()
+
+
+def _columns(light: memoryview, layout: Layout, steps: int, follows: bool, packed: bool) -> dict[str, NDArray[Any]]:
+    columns = layout.light
+    rows = {key: stored_to(column, steps) - stored_from(column, follows) for key, column in columns.items()}
+    size = sum(padded(rows[key] * column.nbytes, LIGHT_ALIGNMENT) for key, column in columns.items())
+    if size > len(light) * (_LIGHT_MOST if packed else 1) or (not packed and size != len(light)):
+        raise BadBlock("bytes of the light region", len(light), f"those of {size} bytes of columns", 28)
+    data = unpack(light, "lz4", size) if packed else light.toreadonly()
+    arrays: dict[str, NDArray[Any]] = {}
+    at = 0
+    for key, column in columns.items():
+        shape, nbytes = (rows[key], *column.shape), rows[key] * column.nbytes
+        if nbytes:
+            arrays[key] = np.ndarray(shape, column.dtype, data, at)
+        else:
+            arrays[key] = np.empty(shape, column.dtype)
+        at += padded(nbytes, LIGHT_ALIGNMENT)
+    return arrays

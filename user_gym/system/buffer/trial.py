@@ -1,0 +1,52 @@
+"""Which lossless coding makes a camera's pictures smallest: tried on a few rows, remembered, tried again now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from user_gym.core import U8
+from user_gym.system.buffer.codec import PREVIOUS, Coding, encode
+
+LZ4 = (Coding("lz4"), Coding("key-lz4", keyframe=16), Coding("previous-lz4", keyframe=16))
+ZSTD = (Coding("zstd"), Coding("key-zstd", keyframe=16), Coding("previous-zstd", keyframe=16))
+RAW = Coding("raw")
+_WORTH = 0.9  # of the raw bytes: what a coding has to reach; below that, reading costs more than the bytes are worth
+_AGAIN = 64  # blocks until the next trial: what a camera sees, and with it the answer, changes slowly
+
+
+class Trial:
+    """Of one column of one collector.
+
+    Args:
+        candidates: codings that may win; raw always may.
+    """
+
+    def __init__(self, candidates: Sequence[Coding]) -> None:
+        self._candidates = candidates
+        self._coding, self._left = RAW, 0
+
+    def coding(self, rows: U8) -> Coding:
+        """For these rows (n, bytes): the remembered one, or the best of a new trial."""
+        if self._left == 0:
+            self._coding, self._left = self._best(rows), _AGAIN
+        self._left -= 1
+        return self._coding
+
+    def _best(self, rows: U8) -> Coding:
+        best, fewest = RAW, _WORTH * rows.shape[1]
+        for coding in self._candidates:
+            size = _estimate(rows, coding)
+            if size < fewest:
+                best, fewest = coding, size
+        return best
+
+
+def _estimate(rows: U8, coding: Coding) -> float:
+    """Bytes of a row, on average from one keyframe to the next, judged by one keyframe and one difference in the middle."""
+    period = min(len(rows), coding.keyframe)
+    if period == 1:
+        return float(sum(len(item) for item in encode(rows[:1], Coding(coding.name, min(2, coding.keyframe)), ())))
+    middle = period // 2
+    other = middle - 1 if coding.reference == PREVIOUS else 0
+    key, difference = encode(rows[[other, middle]], Coding(coding.name, 2), ())
+    return (len(key) + (period - 1) * len(difference)) / period
