@@ -1,0 +1,121 @@
+"""A block that lies in a segment gets its row in the catalog. It writes no segment and ends no transaction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from user_gym.core import Acknowledgement
+from user_gym.errors import BadChunk, BadOption
+from user_gym.system.buffer import schema
+from user_gym.system.buffer.catalog import GAP, ORPHANED, Catalog
+from user_gym.system.buffer.entries import ABSENT
+from user_gym.system.buffer.head import Head
+
+_LARGEST = 1 << 62  # of an episode or sequence: the next one still is a number of SQLite
+
+
+class Filing:
+    """Gives numbers to blocks, in the order in which they come. Not thread-safe: its owner locks.
+
+    Attributes:
+        totals: steps ever, by group.
+        filed: rows of the blocks of the group "training" filed since `begin`, in the order of the schema.
+        changed: whether more than new rows came about since then.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.begin()
+
+    def begin(self) -> None:
+        """A transaction begins."""
+        self.totals = {group: self._catalog.total(group) for group in schema.TABLES}
+        self.filed: list[tuple[int | float, ...]] = []
+        self.changed = False
+        self._origin: tuple[tuple[str, ...], int, int] | None = None
+
+    def end(self) -> None:
+        """It is about to be committed."""
+        for group, total in self.totals.items():
+            self._catalog.count(group, total)
+
+    def known(self, head: Head) -> Acknowledgement | None:
+        """What was promised for this chunk before, if anything was; also if it was pruned since."""
+        source = self._catalog.source(head.source)
+        stored = self._catalog.find(schema.TABLES[head.group], source, head.episode, head.sequence)
+        stored = stored or self._catalog.gone(head.group == "raw", source, head.episode, head.sequence)
+        return Acknowledgement(*stored, repeated=True) if stored else None
+
+    def file(self, head: Head, segment: int, offset: int) -> Acknowledgement:
+        """Enter a block that is not known. Raises BadChunk if its numbers can be no row; then nothing changed."""
+        catalog, table, group = self._catalog, schema.TABLES[head.group], head.group
+        summary = _summary(head)
+        source, origin = self._numbers(head)
+        first = self.totals[group]
+        before, after = catalog.beside(table, source, head.episode, head.sequence)
+        previous = before.first if before else ABSENT
+        place = (first, head.steps, segment, offset, head.block_bytes, previous, head.follows, origin)
+        key = (source, head.episode, head.sequence)
+        if table == "blocks":
+            success = bool(summary[0])
+            known = catalog.succeeded(source, head.episode)
+            row = (*place, *key, success or known, *summary[1:])
+            catalog.insert(table, row)
+            if success and not known:
+                self.changed |= catalog.succeed(source, head.episode)
+            if head.follows and before is None:
+                catalog.add_gap(first, 1, ORPHANED)
+                catalog.note(GAP, (first,))
+                self.changed = True
+            self.filed.append(row)
+        else:
+            catalog.insert(table, (*place, *key))
+        if after:
+            self._adopt(table, after.first, after.follows, first)
+        self.totals[group] = first + head.steps
+        return Acknowledgement(first, head.steps, repeated=False)
+
+    def _adopt(self, table: str, orphan: int, follows: bool, first: int) -> None:
+        """The chunk after this one came earlier."""
+        self._catalog.precede(table, orphan, first)
+        if table == "blocks":
+            self.changed = True
+            if follows:
+                self._catalog.lift_gap(orphan, ORPHANED)
+
+    def _numbers(self, head: Head) -> tuple[int, int]:
+        layout = head.layout.text.decode("ascii")
+        names = (head.source, head.robot, head.task, head.kind, head.env_id, head.spec_hash, head.clock, layout)
+        if self._origin is None or self._origin[0] != names:  # runs of blocks come from one collector
+            self._origin = (names, self._catalog.source(head.source), self._catalog.origin_of(names))
+        return self._origin[1:]
+
+
+def check(head: Head) -> None:
+    """Raise BadChunk if the numbers of a block can be no row of the catalog, BadOption if its group is unknown."""
+    if head.group not in schema.TABLES:
+        raise BadOption("group", head.group, " or ".join(schema.TABLES), "encode the columns in one of these groups")
+    _summary(head)
+
+
+def _summary(head: Head) -> tuple[int | float, ...]:
+    """In the order of `schema.SUMMARY`."""
+    where = f"chunk {head.sequence} of episode {head.episode} from {head.source!r}"
+    if max(head.episode, head.sequence) > _LARGEST:
+        raise BadChunk(f"{where}: episode and sequence are allowed up to {_LARGEST}")
+    reward, time, version = (head.light(name) for name in ("reward", "time", "policy_version"))
+    numbers = (float(reward.sum(dtype=np.float64)), float(reward.min()), float(reward.max()))
+    times = float(time.min()), float(time.max())
+    if not np.isfinite((*numbers, *times, head.wall_time)).all():
+        raise BadChunk(f"{where}: reward, time or wall time is not finite")
+    return (
+        int(head.light("success").any()),
+        *numbers,
+        int(version.min()),
+        int(version.max()),
+        *times,
+        int(head.light("is_intervention").sum()),
+        int(head.light("terminated").any()),
+        int(head.light("truncated").any()),
+        head.wall_time,
+    )

@@ -1,0 +1,212 @@
+"""Where live steps lie, as committed. It follows the index, whoever writes it: this process or another.
+
+Until the index is in memory, which a thread of its own sees to, each look-up is one of SQLite's: so the first batch does not
+wait. What was pruned leaves at the next look; what was found before goes on being true, or its file raises Gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, RLock, Thread
+
+import numpy as np
+
+from user_gym.core import I64
+from user_gym.errors import Closed
+from user_gym.system.buffer import snapshot
+from user_gym.system.buffer.catalog import DROPPED, GAP, MOVED, Catalog, Change
+from user_gym.system.buffer.entries import Entries, MemoryIndex
+from user_gym.system.buffer.gaps import Live
+
+_FEW = 4096  # look-ups that SQLite makes (20 us each) sooner than the index in memory can be waited for
+_MANY = 4096  # changes after which the index is loaded anew
+_WAIT = 60.0  # s that a large look-up waits for the index in memory; then SQLite makes it
+_log = logging.getLogger(__name__)
+
+
+class Lookup:
+    """Thread-safe. Its connection and its thread end with `close`."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._connect = connect
+        self._catalog = Catalog(connect())
+        self._lock = RLock()
+        self._version = -1
+        self._change = self._catalog.last_change()
+        self._live = self._catalog.live()
+        self._hidden: dict[int, int] = {}
+        self._index: MemoryIndex | None = None
+        self._known = 0  # number up to which the index in memory knows all blocks
+        self._loaded = Event()
+        self._closed = False
+        self._thread: Thread | None = None
+
+    def start(self) -> None:
+        """Begin to load the index into memory."""
+        with self._lock:
+            self._loaded.clear()
+            self._thread = Thread(target=self._load, name="buffer-index", daemon=True)
+            self._thread.start()
+
+    @property
+    def live(self) -> Live:
+        """What can be sampled now. Raises Closed."""
+        with self._lock:
+            self._follow()
+            return self._live
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the index is in memory."""
+        return self._loaded.is_set()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the index in memory."""
+        index = self._index
+        return index.nbytes if index else 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until the index is in memory. Whether it is."""
+        return self._loaded.wait(timeout)
+
+    def find(self, numbers: I64) -> Entries:
+        """For each number the block that holds that step. Raises Gone, Closed."""
+        numbers = np.asarray(numbers, np.int64)
+        if len(numbers) > _FEW:
+            self._loaded.wait(_WAIT)
+        with self._lock:
+            self._follow()
+            if self._index is not None:
+                here = self._index.entries
+                return here.take(here.rows_of(numbers))
+            different, which = np.unique(numbers, return_inverse=True)
+            return self._catalog.at(different.tolist()).take(which)
+
+    def entries(self, since: int = 0) -> Entries:
+        """All blocks whose number is `since` or above. Waits for the index in memory where that is a large part."""
+        if since == 0:
+            self._loaded.wait(_WAIT)
+        with self._lock:
+            self._follow()
+            if self._index is not None:
+                here = self._index.entries
+                return here.take(slice(int(np.searchsorted(here.first, since)), None))
+            return Entries.joined(list(self._catalog.entries(since)))
+
+    def following(self, firsts: I64) -> I64:
+        """`first` of the next chunk of the same episode, for each of these blocks; ABSENT where that is not here."""
+        with self._lock:
+            self._follow()
+            if self._index is not None:
+                return self._index.following(firsts)
+            return np.array([self._catalog.following(int(first)) for first in firsts], np.int64)
+
+    def origin(self, number: int) -> dict[str, str]:
+        """As `Catalog.origin`."""
+        with self._lock:
+            self._check_open()
+            return self._catalog.origin(number)
+
+    def changes(self, after: int) -> list[Change]:
+        """As `Catalog.changes`."""
+        with self._lock:
+            self._check_open()
+            return self._catalog.changes(after)
+
+    def hide(self, first: int, steps: int) -> None:
+        """This process does not sample these steps any more; for one that may not write them into the quarantine."""
+        with self._lock:
+            self._hidden[first] = steps
+            self._live = self._visible()
+
+    def close(self) -> None:
+        """May be called twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._loaded.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            self._catalog.database.close()
+            self._index = None
+
+    def _follow(self) -> None:
+        self._check_open()
+        catalog = self._catalog
+        version = catalog.database.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version:
+            return
+        with _reading(catalog):
+            changes = catalog.changes(self._change)
+            if self._index is not None:
+                self._catch_up(self._index, changes)
+            if any(change.kind in (GAP, DROPPED) for change in changes) or self._version < 0:
+                self._live = self._visible()
+            else:
+                self._live = self._live.grown(catalog.total("training"))
+            self._change = changes[-1].id if changes else self._change
+        self._version = version
+
+    def _catch_up(self, index: MemoryIndex, changes: list[Change]) -> None:
+        catalog = self._catalog
+        total = catalog.total("training")
+        if total > self._known:
+            index.extend(Entries.joined(list(catalog.entries(self._known))))
+            self._known = total
+        if len(changes) > _MANY:
+            self._index = None
+            self.start()
+            return
+        if moved := [change.first for change in changes if change.kind == MOVED]:
+            index.change(catalog.exactly(sorted(set(moved))))
+        if dropped := [(change.first, change.last) for change in changes if change.kind == DROPPED]:
+            index.drop(dropped)
+
+    def _visible(self) -> Live:
+        live = self._catalog.live()
+        if not self._hidden:
+            return live
+        hidden = [(first, steps) for first, steps in self._hidden.items()]
+        return live.without(*np.array(hidden, np.int64).T)
+
+    def _load(self) -> None:
+        try:
+            catalog = Catalog(self._connect())
+            try:
+                with _reading(catalog):
+                    change, total = catalog.last_change(), catalog.total("training")
+                    index = MemoryIndex(snapshot.load(catalog))
+            finally:
+                catalog.database.close()
+            with self._lock:
+                if not self._closed:
+                    with _reading(self._catalog):
+                        self._known = total
+                        self._catch_up(index, self._catalog.changes(change))
+                    self._version = -1
+                    self._index = index
+        except sqlite3.Error:
+            # Look-ups go on in SQL, and say what is wrong with the index when it stops them too.
+            _log.exception("the index of the buffer cannot be loaded into memory")
+        finally:
+            self._loaded.set()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("the buffer is closed; open it again")
+
+
+@contextmanager
+def _reading(catalog: Catalog) -> Iterator[None]:
+    """All that is read inside is of one moment."""
+    catalog.database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        catalog.database.execute("COMMIT")

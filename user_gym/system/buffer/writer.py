@@ -1,0 +1,191 @@
+"""Blocks go to the end of a segment, and their rows into the index: one commit for many. It knows no threads and no readers.
+
+The order is what makes an acknowledgement true: the bytes are in the segment, and on the disk where the level says so, before
+the row that names them is committed. What fails before the commit is taken back, so a failed append leaves no trace.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from user_gym.core import Acknowledgement
+from user_gym.errors import BadBlock, NoSpace, Unwritable
+from user_gym.system.buffer import connection
+from user_gym.system.buffer.block import Block
+from user_gym.system.buffer.catalog import Catalog
+from user_gym.system.buffer.files import HERE, Files
+from user_gym.system.buffer.filing import Filing
+from user_gym.system.buffer.segment import Segment
+
+REBUILD = "rebuild"  # a file of this name says that the index was found damaged: the next open makes a new one
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LITTLE = 1 << 20  # bytes free: SQLite calls some writes to a full disk "disk I/O error"
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@dataclass(slots=True)
+class _Active:
+    """The segment that a group's blocks are appended to."""
+
+    number: int
+    segment: Segment
+    size: int  # bytes, as committed
+    synced: int  # bytes that survive a power cut
+    live: int = 0  # bytes filed since the last commit
+    new: bool = False  # made since the last commit
+
+
+class Writer:
+    """Appends. Not thread-safe: its owner locks.
+
+    Args:
+        catalog: over the writer's connection.
+        files: of the store.
+        durable: each commit survives a power cut.
+        segment_bytes: a segment that is longer gets no more blocks.
+    """
+
+    def __init__(self, catalog: Catalog, files: Files, durable: bool, segment_bytes: int) -> None:
+        self.catalog = catalog
+        self.filing = Filing(catalog)
+        self._files, self._durable, self._segment_bytes = files, durable, segment_bytes
+        self._active: dict[str, _Active] = {}
+
+    def append(self, requests: Sequence[Sequence[Block]]) -> list[list[Acknowledgement]]:
+        """Store the blocks of several callers in one commit. Raises NoSpace, Unwritable, BadBlock; then none is stored."""
+        self._retire()
+        with self.transaction():
+            answers = [[self._append(block) for block in blocks] for blocks in requests]
+            for active in self._active.values():
+                if self._durable and active.live:
+                    self._files.sync(active.segment)
+                    active.synced = active.segment.size
+                self.catalog.extend_segment(active.number, active.segment.size, active.synced, active.live)
+        return answers
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All inside is committed together, or none of it happened. Raises NoSpace, Unwritable, BadBlock."""
+        with explained(self._files.folder):
+            try:
+                self.catalog.begin()
+                self.filing.begin()
+                yield
+                self.filing.end()
+                self.catalog.commit()
+            except BaseException:
+                self._take_back()
+                raise
+        for active in self._active.values():
+            active.size, active.live, active.new = active.segment.size, 0, False
+
+    def unsynced(self) -> dict[str, tuple[int, int]]:
+        """By group the segments whose end does not survive a power cut yet: number and bytes."""
+        return {group: (active.number, active.size) for group, active in self._active.items() if active.synced < active.size}
+
+    def note_synced(self, group: str, number: int, size: int) -> None:
+        """So much of a segment survives a power cut; the next commit says so."""
+        active = self._active.get(group)
+        if active is not None and active.number == number:
+            active.synced = max(active.synced, size)
+
+    def resume(self, group: str, number: int, size: int) -> None:
+        """Go on appending to a segment that is there, if it has room."""
+        if size < self._segment_bytes:
+            self._active[group] = _Active(number, Segment.open(self._files.path(number), write=True), size, size)
+
+    def active(self) -> set[int]:
+        """Numbers of the segments that are appended to."""
+        return {active.number for active in self._active.values()}
+
+    def close(self) -> None:
+        """Let go of the files, all bytes on the disk, and say so in the index."""
+        for active in self._active.values():
+            self._files.sync(active.segment)
+            active.synced = active.size
+        with self.transaction():
+            for active in self._active.values():
+                self.catalog.extend_segment(active.number, active.size, active.synced, 0)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the files as they are."""
+        for active in self._active.values():
+            active.segment.close()
+        self._active.clear()
+
+    def _append(self, block: Block) -> Acknowledgement:
+        known = self.filing.known(block.head)
+        if known is not None:
+            return known
+        active = self._active.get(block.head.group) or self._start(block.head.group)
+        offset = active.segment.append(block.data)
+        active.live += len(block.data)
+        return self.filing.file(block.head, active.number, offset)
+
+    def _start(self, group: str) -> _Active:
+        number = self.catalog.next_segment(1 + max(self._files.found(HERE), default=0))
+        active = _Active(number, self._files.create(number), 0, 0, new=True)
+        self._active[group] = active
+        self.catalog.add_segment(number, group == "raw", HERE)
+        return active
+
+    def _retire(self) -> None:
+        """Full segments are left; a batch never spans two, so that taking it back is cutting one."""
+        for group, active in list(self._active.items()):
+            if active.size >= self._segment_bytes:
+                self._files.sync(active.segment)
+                active.segment.close()
+                del self._active[group]
+
+    def _take_back(self) -> None:
+        self.catalog.rollback()
+        for group, active in list(self._active.items()):
+            if active.new:
+                active.segment.close()
+                self._files.remove(active.number)
+                del self._active[group]
+            elif active.segment.size > active.size:
+                active.segment.truncate(active.size)
+            active.live = 0
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """What the disk and SQLite say becomes an error that names the folder and the cure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _no_space(folder, error) from error
+        if error.errno in _REFUSED:
+            raise Unwritable(f"buffer {folder} may not be written: {error}; give this user the right to write there") from error
+        raise
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _free(folder) < _LITTLE):
+            raise _no_space(folder, error) from error
+        if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            raise Unwritable(f"index of buffer {folder} may not be written: {error}; give this user the right to") from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            (folder / REBUILD).touch()
+            found, cure = f"{folder / connection.NAME}: {error}", "close the buffer and open it again: that makes a new one"
+            raise BadBlock("index", found, "one that SQLite can read", cure=cure) from error
+        raise
+
+
+def _no_space(folder: Path, error: Exception) -> NoSpace:
+    return NoSpace(
+        f"no room for buffer {folder}: {_free(folder)} bytes are free ({error}); nothing was stored; "
+        "free some, prune the buffer or set a quota, then append again"
+    )
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
