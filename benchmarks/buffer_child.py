@@ -121,7 +121,7 @@ def in_turns(turns: Mapping[str, Callable[[], float]], repetitions: int) -> tupl
     absent: dict[str, str] = {}
     names = list(turns)
     for k in range(repetitions):
-        for name in names[k % len(names) :] + names[: k % len(names)]:
+        for name in names[k % max(1, len(names)) :] + names[: k % max(1, len(names))]:
             if name not in absent:
                 try:
                     values[name].append(turns[name]())
