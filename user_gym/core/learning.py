@@ -52,11 +52,26 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Padding:
+    """Which part of a batch of unlike robots is data. The rest is 0.
+
+    Columns go by the keys "obs.<name>" (for next_obs too), "extra.<name>" and "action" (for ordered too). So the actions
+    that a row's robot has are `np.arange(batch.action.shape[-1]) < padding.extent["action"]`, (n, action).
+    """
+
+    present: Mapping[str, Bool]  # each (n,): whether the row's robot has this column
+    extent: Mapping[str, I64]  # each (n, d), d axes of one item: row i is data in item[:e0, :e1, ...]; 0 where not present
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Transitions drawn from a Storage. Truncated steps bootstrap from next_obs, terminated ones do not.
 
     Drawn with a horizon h > 1, each row is a transition and those that follow it: all columns but `obs` and `next_obs` have
     a second axis (n, h, ...), and are 0 where not `valid`; `next_obs` is the observation after the last valid step.
+
+    Where rows come from robots with other cameras or actions, each column is as large as its largest row, `obs` and `extra`
+    have the columns of all of them, and `padding` says what is data.
     """
 
     obs: Mapping[str, NDArray[Any]]  # each (n, ...)
@@ -70,6 +85,7 @@ class Batch:
     is_intervention: Bool  # (n,)
     extra: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # each (n, ...); see Chunk
     valid: Bool | None = None  # (n, h) steps of the same episode, the first always; None where h is 1
+    padding: Padding | None = None  # None: every row is whole
 
 
 @runtime_checkable

@@ -117,6 +117,8 @@ def test_it_selects_the_steps_that_sqlite_selects_among_single_steps(text, made)
         ("policy_version = 5", 1, 0),
         ("policy_version != 9", 1, 1),
         ("policy_version IN (1, 2)", 0, 0),
+        ("policy_version IN (1, 3)", 1, 0),
+        ("policy_version IN (7, 9)", 1, 0),
         ("policy_version NOT IN (1, 2)", 1, 1),
         ("is_intervention", 1, 0),
         ("NOT is_intervention AND success", 1, 0),

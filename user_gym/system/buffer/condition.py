@@ -28,7 +28,7 @@ from user_gym.system.buffer.grammar import expression
 
 # Of the block, or of its episode: one value for all its steps. These are columns of the SQL view `chunks`.
 OF_BLOCK: Mapping[str, Kind] = {
-    "source": "text", "robot": "text", "task": "text", "kind": "text", "env_id": "text", "spec_hash": "text", "clock": "text",
+    "source": "text", "robot": "text", "task": "text", "kind": "text", "env_id": "text", "spec_hash": "text",
     "episode": "whole", "sequence": "whole", "steps": "whole", "first": "whole", "wall_time": "real",
     "success": "flag",  # of the whole episode as known so far
     "return": "real",  # sum of the block's rewards
