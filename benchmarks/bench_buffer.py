@@ -134,13 +134,14 @@ class Bench:
         return "\n".join(lines) + _reasons({**absent, **failed})
 
     def adding(self) -> str:
-        """State only, transitions per second into a new store; ours is on disk, as chunks of ten steps."""
+        """State only, transitions per second into a new store; ours is on disk, by steps in a chunk and chunks in an append."""
         size = self.sizes
         specs = {name: self.spec(name, "state", size.state) for name in ("np.memmap", *PEERS)}
         for durability in ("kill", "power"):
-            for together in (1, 5, 100):
-                name = f"ours, {durability}, {together} chunks an append"
-                specs[name] = self.spec("ours", "state", size.state, name, durability=durability, together=together)
+            for steps, together in ((CHUNK, 1), (CHUNK, 100), (STEPS, 1), (STEPS, 100)):
+                name = f"ours, {durability}, {steps} x {together}"
+                options = {"durability": durability, "steps": steps, "together": together}
+                specs[name] = self.spec("ours", "state", size.state, name, **options)
         rates, absent = in_turns({name: self._adder(spec) for name, spec in specs.items()}, size.repetitions)
         return table("transitions/s", rates, "SB3", "{:.0f}", absent)
 
