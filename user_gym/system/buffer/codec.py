@@ -84,16 +84,16 @@ class Coding:
         return row - row % self.keyframe
 
 
-def pack(data: Any, press: str) -> bytes:
+def press(data: Any, how: str) -> bytes:
     """Bytes made fewer by "lz4" or "zstd"; the GIL is released meanwhile. Raises MissingExtra."""
-    if press == "lz4":
+    if how == "lz4":
         return lz4.block.compress(data, store_size=False)
     return _zstandard().ZstdCompressor(level=_ZSTD_LEVEL).compress(data)
 
 
-def unpack(data: Any, press: str, size: int) -> bytes:
-    """What `pack` was given, `size` bytes. Raises BadBlock if `data` are not that, MissingExtra."""
-    if press == "lz4":
+def unpress(data: Any, how: str, size: int) -> bytes:
+    """What `press` was given, `size` bytes. Raises BadBlock if `data` are not that, MissingExtra."""
+    if how == "lz4":
         try:
             plain = lz4.block.decompress(data, uncompressed_size=size)
         except lz4.block.LZ4BlockError as error:
@@ -119,19 +119,19 @@ def encode(rows: U8, coding: Coding, shape: tuple[int, ...]) -> Iterator[Any]:
         coding: how.
         shape: of a row; only JPEG asks.
     """
-    press, reference, _ = _KINDS[coding.name]
-    if press == "raw":
+    how, reference, _ = _KINDS[coding.name]
+    if how == "raw":
         yield from rows
         return
     scratch = np.empty(rows.shape[1], np.uint8)
     for number, row in enumerate(rows):
-        if press == "jpeg":
+        if how == "jpeg":
             item = _to_jpeg(row, shape, coding.quality)
         elif number % coding.keyframe == 0:
-            item = pack(row, press)
+            item = press(row, how)
         else:
             other = rows[number - 1] if reference == PREVIOUS else rows[coding.start(number)]
-            item = pack(np.subtract(row, other, out=scratch), press)
+            item = press(np.subtract(row, other, out=scratch), how)
         yield item if len(item) < len(row) else row
 
 
@@ -199,7 +199,7 @@ def _decode_from_previous(item: Callable[[int], memoryview], coding: Coding, row
 
 def _alone(data: memoryview, coding: Coding, size: int) -> U8:
     """The row of an item that is no difference."""
-    return np.frombuffer(data if len(data) == size else unpack(data, _KINDS[coding.name].press, size), np.uint8)
+    return np.frombuffer(data if len(data) == size else unpress(data, _KINDS[coding.name].press, size), np.uint8)
 
 
 def _add(data: memoryview, coding: Coding, reference: U8, out: U8) -> None:

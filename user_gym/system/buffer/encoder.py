@@ -7,24 +7,61 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from user_gym.core import U8, Chunk, whole
+from user_gym.core import U8, Chunk
 from user_gym.errors import BadChunk, BadOption
 from user_gym.system.buffer.block import Block
-from user_gym.system.buffer.codec import Coding, encode, pack
-from user_gym.system.buffer.head import FOLLOWS, HEAD, LIGHT_ALIGNMENT, LIGHT_LZ4, MAGIC, VERSION, Head, padded, stored_from
-from user_gym.system.buffer.layout import EXTRA, OBS, STEP, STEP_COLUMNS, Column, Layout, is_heavy, is_picture, storable
+from user_gym.system.buffer.codec import Coding, encode, press
+from user_gym.system.buffer.head import (
+    ALIGNMENT,
+    FOLLOWS,
+    HEAD,
+    LIGHT_ALIGNMENT,
+    LIGHT_LZ4,
+    MAGIC,
+    NUMBERS,
+    TEXTS,
+    VERSION,
+    Head,
+    padded,
+    stored_from,
+)
+from user_gym.system.buffer.layout import (
+    EXTRA,
+    HEAVY_BYTES,
+    OBS,
+    STEP,
+    STEP_COLUMNS,
+    Column,
+    Layout,
+    is_heavy,
+    is_picture,
+    storable,
+)
 from user_gym.system.buffer.trial import LZ4, ZSTD, Trial
 from user_gym.system.chunk import check
 
 _MOST = (1 << 32) - 1  # bytes of a region, because offsets are u32
 _LIGHT_WORTH = 0.9  # of its bytes: what LZ4 has to bring the light region to, or it stays as it is
 _LIGHT_AGAIN = 64  # blocks until it is tried again
+_NOTHING = b""  # item of a row that is not stored
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """What is the same in all chunks whose columns have these names, dtypes and shapes."""
+
+    columns: tuple[Column, ...]
+    light: tuple[int, ...]  # which of them are
+    heavy: Mapping[int, Coding | Trial]  # and which are heavy: their coding, or how it is found
+    layouts: dict[tuple[Coding, ...], Layout]  # by the codings of the heavy ones
 
 
 class Encoder:
@@ -37,13 +74,10 @@ class Encoder:
     """
 
     def __init__(self, *, lossy: Mapping[str, int] | None = None, group: str = "training", zstd: bool = False) -> None:
-        self._lossy = {
-            name: Coding("jpeg", quality=whole(f"quality of {name!r}", quality, 1)) for name, quality in (lossy or {}).items()
-        }
+        self._lossy = {name: Coding("jpeg", quality=quality) for name, quality in (lossy or {}).items()}
         self._group, self._candidates = group, (*LZ4, *ZSTD) if zstd else LZ4
-        self._trials: dict[tuple[str, int], Trial] = {}
-        self._layouts: dict[tuple[Column, ...], Layout] = {}
-        self._light_left, self._light_packed = 0, False
+        self._plans: dict[Hashable, _Plan] = {}
+        self._light_wait, self._light_pays = 0, False
 
     def encode(self, chunk: Chunk, follows: bool = False) -> Block:
         """All bytes of a chunk.
@@ -58,119 +92,111 @@ class Encoder:
             MissingExtra: JPEG or Zstandard is wanted and not installed.
         """
         check(chunk)
-        steps = len(chunk)
-        columns: list[Column] = []
-        rows: list[U8] = []
-        for of, group in ((OBS, chunk.obs), (STEP, _steps(chunk)), (EXTRA, chunk.extra)):
-            for name, array in group.items():
-                column, data = self._column(of, name, np.asarray(array), follows)
-                columns.append(column)
-                rows.append(data)
-        light = [data for column, data in zip(columns, rows, strict=True) if column.coding is None]
-        heavy = [(column, data) for column, data in zip(columns, rows, strict=True) if column.coding is not None]
-        layout = self._layout(tuple(columns))
-        items, tables = _items(heavy, steps, follows)
-        region, packed = self._pack(light)
-        flags = FOLLOWS * follows | LIGHT_LZ4 * packed
-        return _assembled(chunk, self._meta(chunk), layout.text, tables, region, items, flags)
+        plan = self._plan(chunk)
+        observations = [array[1:] for array in chunk.obs.values()] if follows else chunk.obs.values()
+        arrays = [*observations, *(getattr(chunk, name) for name in STEP_COLUMNS), *chunk.extra.values()]
+        codings: list[Coding] = []
+        coded: list[list[Any]] = []
+        for number, how in plan.heavy.items():
+            rows, column = _rows(arrays[number]), plan.columns[number]
+            coding = how.coding(rows) if isinstance(how, Trial) else how
+            codings.append(coding)
+            items = [_NOTHING] * stored_from(column, follows)
+            items += encode(rows, coding, column.shape)
+            coded.append(items + [_NOTHING] * (len(chunk) + 1 - len(items)))
+        layout = self._layout(plan, tuple(codings))
+        light, pressed = self._light([arrays[number] for number in plan.light])
+        items, tables = _table(coded)
+        flags = FOLLOWS * follows | LIGHT_LZ4 * pressed
+        return _assembled(chunk, self._meta(chunk), layout.text, tables, light, items, flags)
 
-    def _column(self, of: str, name: str, array: Any, follows: bool) -> tuple[Column, U8]:
-        dtype, shape = storable(array.dtype), array.shape[1:]
-        if follows and of == OBS:
-            array = array[1:]
-        row_bytes = array[:1].nbytes if len(array) else 0
-        data = _rows(array)
-        if not is_heavy(data.shape[1], shape):
-            return Column(of, name, dtype, shape), data
-        coding = self._lossy.get(name) if of != STEP else None
-        if coding is None:
-            trial = self._trials.get((f"{of}.{name}", row_bytes))
-            if trial is None:
-                trial = self._trials[f"{of}.{name}", row_bytes] = Trial(self._candidates)
-            coding = trial.coding(data)
-        elif not is_picture(dtype, shape):
-            raise BadOption(f"lossy column {name!r}", f"{dtype}{shape}", "uint8 (height, width) or (height, width, 3)")
-        return Column(of, name, dtype, shape, coding), data
+    def _plan(self, chunk: Chunk) -> _Plan:
+        obs = tuple((name, array.dtype, array.shape[1:]) for name, array in chunk.obs.items())
+        extra = tuple((name, array.dtype, array.shape[1:]) for name, array in chunk.extra.items())
+        plan = self._plans.get((obs, chunk.action.shape[1], extra))
+        if plan is None:
+            plan = self._plans[obs, chunk.action.shape[1], extra] = self._planned(chunk)
+        return plan
 
-    def _layout(self, columns: tuple[Column, ...]) -> Layout:
-        layout = self._layouts.get(columns)
+    def _planned(self, chunk: Chunk) -> _Plan:
+        steps = {name: getattr(chunk, name) for name in STEP_COLUMNS}
+        columns = tuple(
+            Column(of, name, storable(array.dtype), array.shape[1:])
+            for of, group in ((OBS, chunk.obs), (STEP, steps), (EXTRA, chunk.extra))
+            for name, array in group.items()
+        )
+        light = tuple(number for number, column in enumerate(columns) if not is_heavy(column))
+        heavy: dict[int, Coding | Trial] = {}
+        for number, column in enumerate(columns):
+            lossy = self._lossy.get(column.name) if column.of != STEP else None
+            if lossy and not is_picture(column):
+                found, allowed = f"{column.dtype}{column.shape}", "uint8, (height, width) or (height, width, 3)"
+                raise BadOption(f"lossy column {column.name!r}", found, f"{allowed}, {HEAVY_BYTES} bytes or more")
+            if number not in light:
+                heavy[number] = lossy or Trial(self._candidates)
+        return _Plan(columns, light, heavy, {})
+
+    def _layout(self, plan: _Plan, codings: tuple[Coding, ...]) -> Layout:
+        layout = plan.layouts.get(codings)
         if layout is None:
-            layout = self._layouts[columns] = Layout.of(columns)
+            of = dict(zip(plan.heavy, codings, strict=True))
+            columns = [replace(column, coding=of.get(number)) for number, column in enumerate(plan.columns)]
+            layout = plan.layouts[codings] = Layout.of(columns)
         return layout
 
-    def _pack(self, light: list[U8]) -> tuple[bytes, bool]:
-        """The light region, and whether it is pressed."""
+    def _light(self, arrays: list[NDArray[Any]]) -> tuple[bytes, bool]:
+        """The light region, and whether it is pressed: while that pays, and else tried now and then."""
         parts: list[bytes] = []
-        for data in light:
-            parts += data.tobytes(), bytes(-data.size % LIGHT_ALIGNMENT)
+        for array in arrays:
+            parts += array.tobytes(), bytes(-array.nbytes % LIGHT_ALIGNMENT)
         plain = b"".join(parts)
-        if self._light_left == 0 or self._light_packed:
-            packed = pack(plain, "lz4")
-            self._light_packed = len(packed) < _LIGHT_WORTH * len(plain)
-            self._light_left = _LIGHT_AGAIN
-            if self._light_packed:
-                return packed, True
-        self._light_left -= 1
+        if self._light_pays or self._light_wait == 0:
+            pressed = press(plain, "lz4")
+            self._light_pays, self._light_wait = len(pressed) < _LIGHT_WORTH * len(plain), _LIGHT_AGAIN
+            if self._light_pays:
+                return pressed, True
+        self._light_wait -= 1
         return plain, False
 
     def _meta(self, chunk: Chunk) -> bytes:
-        record = {
-            "source": chunk.source,
-            "episode": int(chunk.episode),
-            "sequence": int(chunk.sequence),
-            "group": self._group,
-            "robot": chunk.robot,
-            "task": chunk.task,
-            "kind": chunk.kind,
-            "env_id": chunk.env_id,
-            "spec_hash": chunk.spec_hash,
-            "clock": chunk.clock,
-            "reward_source": [[source, sum(1 for _ in run)] for source, run in groupby(chunk.reward_source)],
-        }
+        fields = {name: getattr(chunk, name) for name in TEXTS if name != "group"}
+        numbers = {name: int(getattr(chunk, name)) for name in NUMBERS}
+        record = {**fields, "group": self._group, **numbers, "reward_source": _runs(chunk.reward_source)}
         return json.dumps(record, separators=(",", ":")).encode("ascii")
 
 
-def _steps(chunk: Chunk) -> dict[str, Any]:
-    return {name: getattr(chunk, name) for name in STEP_COLUMNS}
+def _runs(values: Sequence[str]) -> list[tuple[str, int]]:
+    if values.count(values[0]) == len(values):
+        return [(values[0], len(values))]
+    return [(value, len(list(run))) for value, run in groupby(values)]
 
 
-def _rows(array: Any) -> U8:
+def _rows(array: NDArray[Any]) -> U8:
     """The bytes of an array, (rows, bytes of a row)."""
-    if array.nbytes == 0:
-        return np.empty((len(array), 0), np.uint8)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(len(array), -1)
 
 
-def _items(heavy: list[tuple[Column, U8]], steps: int, follows: bool) -> tuple[list[Any], bytes]:
-    """Items by row, and in a row by column; and their table."""
-    if not heavy:
+def _table(coded: list[list[Any]]) -> tuple[list[Any], bytes]:
+    """Items by row, and in a row by column; and where they lie, and their CRCs."""
+    if not coded:
         return [], b""
-    coded: list[list[Any]] = []
-    for column, data in heavy:
-        assert column.coding is not None
-        missing = [b""] * stored_from(column, follows)
-        found = [*missing, *encode(data, column.coding, column.shape)]
-        coded.append(found + [b""] * (steps + 1 - len(found)))
-    items = [items[row] for row in range(steps + 1) for items in coded]
-    lengths = np.fromiter((len(item) for item in items), np.int64, len(items))
+    items = [item for row in zip(*coded, strict=True) for item in row]
     offsets = np.zeros(len(items) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
+    np.cumsum([len(item) for item in items], out=offsets[1:])
     if offsets[-1] > _MOST:
-        raise BadChunk(f"a chunk of {steps} steps has {offsets[-1]} bytes of pictures; allowed: {_MOST}; make chunks shorter")
-    checks = np.fromiter((zlib.crc32(item) for item in items), "<u4", len(items))
+        raise BadChunk(f"a chunk has {offsets[-1]} bytes of pictures; allowed: {_MOST}; make its chunks shorter")
+    checks = np.array([zlib.crc32(item) for item in items], "<u4")
     return items, offsets.astype("<u4").tobytes() + checks.tobytes()
 
 
 def _assembled(chunk: Chunk, meta: bytes, layout: bytes, tables: bytes, light: bytes, items: list[Any], flags: int) -> Block:
+    regions = (meta, layout, tables, light)
+    prefix = b"".join([part for region in regions for part in (region, bytes(-len(region) % ALIGNMENT))])
+    heavy = sum(map(len, items))
     steps = len(chunk)
-    prefix: list[bytes] = []
-    for part in (meta, layout, tables, light):
-        prefix += part, bytes(-len(part) % 64)
-    heavy = sum(len(item) for item in items)
-    prefix_bytes = HEAD.size + sum(map(len, prefix))
-    sizes = (len(meta), len(layout), len(tables), len(light))
-    fields = (MAGIC, VERSION, flags, steps, steps + 1 - (flags & FOLLOWS), *sizes, prefix_bytes + padded(heavy))
-    head = HEAD.pack(*fields, chunk.wall_time, chunk.clock_offset, 0, 0)[:-4]
-    check_sum = zlib.crc32(b"".join(prefix), zlib.crc32(head))
-    data = b"".join((head, check_sum.to_bytes(4, "little"), *prefix, *items, bytes(-heavy % 64)))
+    size = HEAD.size + len(prefix) + padded(heavy)
+    counts = (flags, steps, steps + 1 - bool(flags & FOLLOWS), *map(len, regions), size)
+    head = HEAD.pack(MAGIC, VERSION, *counts, chunk.wall_time, chunk.clock_offset, 0, 0)[:-4]
+    check_sum = zlib.crc32(prefix, zlib.crc32(head)).to_bytes(4, "little")
+    data = b"".join((head, check_sum, prefix, *items, bytes(-heavy % ALIGNMENT)))
     return Block(data, Head.parse(data))

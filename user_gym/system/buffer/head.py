@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from user_gym.core import U8
 from user_gym.errors import BadBlock, BadOption
-from user_gym.system.buffer.codec import decode, unpack
+from user_gym.system.buffer.codec import decode, unpress
 from user_gym.system.buffer.layout import OBS, Column, Layout
 
 MAGIC, VERSION = b"UGB1", 1
@@ -304,7 +304,7 @@ def _columns(light: memoryview, layout: Layout, steps: int, follows: bool, packe
     size = sum(padded(rows[key] * column.nbytes, LIGHT_ALIGNMENT) for key, column in columns.items())
     if size > len(light) * (_LIGHT_MOST if packed else 1) or (not packed and size != len(light)):
         raise BadBlock("bytes of the light region", len(light), f"those of {size} bytes of columns", 28)
-    data = unpack(light, "lz4", size) if packed else light.toreadonly()
+    data = unpress(light, "lz4", size) if packed else light.toreadonly()
     arrays: dict[str, NDArray[Any]] = {}
     at = 0
     for key, column in columns.items():

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -86,9 +86,9 @@ class Layout:
         return _parse(text)
 
 
-def is_heavy(row_bytes: int, shape: tuple[int, ...]) -> bool:
-    """Whether rows like this lie in the heavy region."""
-    return row_bytes >= HEAVY_BYTES and len(shape) > 0
+def is_heavy(column: Column) -> bool:
+    """Whether its rows lie in the heavy region."""
+    return column.nbytes >= HEAVY_BYTES and len(column.shape) > 0
 
 
 def storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -142,27 +142,24 @@ def _column(record: Any) -> Column:
         raise BadBlock(f"shape of column {name!r}", shape, f"at most 32 whole numbers, 0..{_LARGEST}")
     if math.prod(n for n in (*shape, kind.itemsize) if n) > _LARGEST:
         raise BadBlock(f"shape of column {name!r}", shape, f"at most {_LARGEST} bytes in a row")
-    return Column(of, name, kind, tuple(shape), _coding(record, name, kind, tuple(shape)))
+    column = Column(of, name, kind, tuple(shape))
+    return replace(column, coding=_coding(record, column)) if is_heavy(column) else column
 
 
-def _coding(record: dict[str, Any], name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Coding | None:
-    heavy = is_heavy(math.prod(shape) * dtype.itemsize, shape)
-    if not heavy:
-        if "coding" in record:
-            raise BadBlock(f"coding of column {name!r}", record["coding"], f"none: its rows are below {HEAVY_BYTES} bytes")
-        return None
-    coding, keyframe, quality = (record.get(key) for key in ("coding", "keyframe", "quality"))
-    if not isinstance(coding, str) or type(keyframe) is not int or type(quality) is not int:
-        raise BadBlock(f"coding of column {name!r}", record, "a name, and whole numbers for keyframe and quality")
+def _coding(record: dict[str, Any], column: Column) -> Coding:
+    name, keyframe, quality = (record.get(key) for key in ("coding", "keyframe", "quality"))
+    if not isinstance(name, str) or type(keyframe) is not int or type(quality) is not int:
+        raise BadBlock(f"coding of column {column.key}", record, "a name, and whole numbers for keyframe and quality")
     try:
-        found = Coding(coding, keyframe, quality)
+        coding = Coding(name, keyframe, quality)
     except BadOption as error:
-        raise BadBlock(f"coding of column {name!r}", coding, str(error)) from error
-    if coding == "jpeg" and not is_picture(dtype, shape):
-        raise BadBlock(f"coding of column {name!r}", coding, "a lossless one: its rows are no pictures")
-    return found
+        raise BadBlock(f"coding of column {column.key}", name, str(error)) from error
+    if name == "jpeg" and not is_picture(column):
+        raise BadBlock(f"coding of column {column.key}", name, "a lossless one: its rows are no pictures")
+    return coding
 
 
-def is_picture(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
-    """Whether JPEG takes rows like this: uint8, (height, width) or (height, width, 3)."""
-    return dtype == np.uint8 and (len(shape) == 2 or shape[2:] == (3,)) and max(shape[:2]) < 1 << 16
+def is_picture(column: Column) -> bool:
+    """Whether JPEG takes its rows: uint8, (height, width) or (height, width, 3), and heavy."""
+    shape = column.shape
+    return is_heavy(column) and column.dtype == np.uint8 and (len(shape) == 2 or shape[2:] == (3,)) and max(shape[:2]) < 1 << 16
