@@ -7,7 +7,6 @@ All that changes for blocks already there (they moved, became a gap, their episo
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -227,6 +226,10 @@ class Catalog:
         rows = ((kind, first, first) for first in firsts)
         self.database.executemany("INSERT INTO changes (kind, first, last) VALUES (?, ?, ?)", rows)
 
+    def note_run(self, kind: str, first: int, last: int) -> None:
+        """Something changed for all blocks from one to another."""
+        self.database.execute("INSERT INTO changes (kind, first, last) VALUES (?, ?, ?)", (kind, first, last))
+
     def add_gap(self, first: int, steps: int, reason: str, detail: str = "") -> None:
         """These steps cannot be sampled. Gaps within are swallowed, neighbours of the same reason joined."""
         run, why = self.database.execute, (reason, detail)
@@ -243,13 +246,3 @@ class Catalog:
         """The gap that begins here, for this reason, is none any more."""
         self.database.execute("DELETE FROM gaps WHERE first = ? AND reason = ?", (first, reason))
         self.note(GAP, (first,))
-
-    def quarantine(self, table: str, first: int, reason: str) -> None:
-        """Move a block out of the way; its key is free, so that who still has it may store it again."""
-        names = "source, episode, sequence"
-        place = "first, steps, segment, offset, nbytes"
-        self.database.execute(
-            f"INSERT INTO quarantine ({names}, raw, {place}, reason, at) "
-            f"SELECT {names}, ?, {place}, ?, ? FROM {table} WHERE first = ?",
-            (table == "raw", reason, time.time(), first),
-        )

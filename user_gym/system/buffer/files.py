@@ -19,6 +19,7 @@ from user_gym.system.buffer.segment import Segment
 
 FOLDER = "segments"
 HERE = 0  # the place inside the store
+PLACES = "places"  # a file with a path a line: place 1, 2, ... Not in the index, which is made anew from what lies there
 _NAME = re.compile(r"(\d{8,})\.ugs")
 _OPEN = 128  # files at a time, of the 1024 that a process may usually have
 
@@ -38,6 +39,9 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.places: dict[int, Path] = {HERE: folder / FOLDER}
+        listed = folder / PLACES
+        if listed.exists():
+            self.places |= {row + 1: Path(line) for row, line in enumerate(listed.read_text().splitlines())}
         self._place: dict[int, int] = {}
         self._lock = Lock()
         self._open: OrderedDict[int, Segment] = OrderedDict()
@@ -55,6 +59,21 @@ class Files:
     def path(self, segment: int) -> Path:
         """Of a segment's file."""
         return self.places[self._place.get(segment, HERE)] / name(segment)
+
+    def place(self, path: Path) -> int:
+        """The number of a place; given, and written down, if it is new."""
+        path = path.absolute()
+        for number, known in self.places.items():
+            if known == path:
+                return number
+        path.mkdir(parents=True, exist_ok=True)
+        self.places[len(self.places)] = path
+        written = self.folder / f"{PLACES}.new"
+        written.write_text("".join(f"{self.places[number]}\n" for number in range(1, len(self.places))))
+        sync(written)
+        written.replace(self.folder / PLACES)
+        sync(self.folder)
+        return len(self.places) - 1
 
     def found(self, place: int) -> dict[int, int]:
         """Segments that lie in a place, and their sizes in bytes; none where the folder is not there."""

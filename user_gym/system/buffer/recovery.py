@@ -1,36 +1,204 @@
 """What a writer finds when it opens a store is made true again. It knows files and rows; nothing here is fatal but a lost disk.
 
-a segment longer than the index says: what is sound behind it is entered, the torn rest is cut off
-shorter, or damaged where it was not written through: those blocks are quarantined
-not there: its blocks are set aside until it is back
-not in the index: its blocks are entered; so an index that is lost or damaged is rebuilt
+a segment is longer than the index says: what is sound there is entered, the torn end is cut off
+shorter, or unsound where it was not written through: those blocks are quarantined
+not there: its blocks are quarantined; they are entered anew when it is back
+not in the index: its blocks are entered; so an index that was lost or damaged is made anew from the segments
 """
 
 from __future__ import annotations
 
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from user_gym.system.buffer import connection, schema
+from user_gym.errors import BadBlock, WrongRun
+from user_gym.system.buffer import connection, dropping, schema
 from user_gym.system.buffer.catalog import Catalog
-from user_gym.system.buffer.files import FOLDER, HERE, Files
+from user_gym.system.buffer.files import FOLDER, HERE, Files, name
+from user_gym.system.buffer.filing import Filing
+from user_gym.system.buffer.segment import FIRST, SEGMENT_HEAD, Segment
+
+REBUILD = "rebuild"  # a file of this name says that the index was found damaged
+_NEWEST = 2  # segments that may not have been written through when the power went: one a group
+_log = logging.getLogger(__name__)
 
 
-def recovered(folder: Path, files: Files, durable: bool) -> Catalog:
-    """The catalog of a store, all of it true. Raises WrongRun, Unwritable, NoSpace."""
+def recovered(folder: Path, files: Files, durable: bool, drop_absent: bool = False) -> Catalog:
+    """The catalog of a store, true again, and made anew if it was lost or damaged.
+
+    Raises:
+        WrongRun: the index is another program's; or a place is not mounted, unless `drop_absent`.
+    """
     (folder / FOLDER).mkdir(exist_ok=True)
-    database = connection.connect_writer(folder, durable)
+    path, mark = folder / connection.NAME, folder / REBUILD
+    if mark.exists():
+        _set_aside(path)
+        mark.unlink()
+    if not path.exists():  # a log without its database would be played into the new one
+        _remove_logs(path)
     try:
-        if not schema.check(database, folder / connection.NAME):
-            schema.create(database)
-    except BaseException:
-        database.close()
-        raise
-    catalog = Catalog(database)
-    files.put(catalog.places())
-    return catalog
+        return _recovered(folder, files, durable, drop_absent)
+    except sqlite3.DatabaseError as error:
+        if (getattr(error, "sqlite_errorcode", 0) & 0xFF) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        _log.warning("index %s is damaged (%s); a new one is made from the segments", path, error)
+        _set_aside(path)
+        return _recovered(folder, files, durable, drop_absent)
 
 
 def unfinished(catalog: Catalog) -> list[tuple[str, int, int]]:
     """By group the newest segment: group, number and bytes."""
-    query = "SELECT raw, max(id), bytes FROM segments WHERE place = ? AND state = 'live' GROUP BY raw"
+    query = "SELECT raw, max(id), bytes FROM segments WHERE place = ? GROUP BY raw"
     return [("raw" if raw else "training", number, size) for raw, number, size in catalog.database.execute(query, (HERE,))]
+
+
+def _recovered(folder: Path, files: Files, durable: bool, drop_absent: bool) -> Catalog:
+    database = connection.connect_writer(folder, durable)
+    try:
+        new = not schema.check(database, folder / connection.NAME)
+        if new:
+            schema.create(database)
+        catalog = Catalog(database)
+        _remove_unfinished(catalog, files)
+        _compare(catalog, files, new, drop_absent)
+    except BaseException:
+        database.close()
+        raise
+    return catalog
+
+
+def _remove_unfinished(catalog: Catalog, files: Files) -> None:
+    """A kill came while a segment was made by compaction, or while one that was left was removed."""
+    files.put(catalog.places())
+    for (number,) in catalog.database.execute("SELECT id FROM segments WHERE state != 'live'").fetchall():
+        files.remove(number)
+        with _transaction(catalog):
+            catalog.database.execute("DELETE FROM segments WHERE id = ?", (number,))
+
+
+def _compare(catalog: Catalog, files: Files, new: bool, drop_absent: bool) -> None:
+    rows = catalog.database.execute("SELECT id, place, bytes, synced FROM segments").fetchall()
+    known = {number: place for number, place, _, _ in rows}
+    found = {place: files.found(place) for place in files.places}
+    for place, path in files.places.items():
+        if not path.is_dir() and not drop_absent and place in known.values():
+            raise WrongRun(f"a part of the buffer lies in {path}, which is not there; mount it, or open with drop_absent=True")
+        for number in found[place].keys() & known.keys():
+            if known[number] != place and number in found[known[number]]:  # a kill came while it moved
+                (path / name(number)).unlink()
+    for number, place, size, synced in rows:
+        there = found[place].get(number)
+        if there is None:
+            _lose(catalog, number, files.path(number))
+        elif there != size or synced != size:
+            _reconcile(catalog, files, number, synced, there)
+    unknown = sorted((number, place) for place in files.places for number in found[place].keys() - known.keys())
+    for row, (number, place) in enumerate(unknown):
+        # What is new since a commit may not have been written through; all of an index made anew need not be read for that.
+        _adopt(catalog, files, number, place, found[place][number], items=not new or row >= len(unknown) - _NEWEST)
+
+
+def _lose(catalog: Catalog, number: int, path: Path) -> None:
+    _log.warning("segment %s is not there; its blocks are quarantined", path)
+    with _transaction(catalog):
+        for table in schema.TABLES.values():
+            firsts = catalog.database.execute(f"SELECT first FROM {table} WHERE segment = ?", (number,)).fetchall()
+            dropping.quarantine(catalog, table, (first for (first,) in firsts), f"segment {path} is not there")
+        catalog.database.execute("DELETE FROM segments WHERE id = ?", (number,))
+
+
+def _adopt(catalog: Catalog, files: Files, number: int, place: int, there: int, items: bool) -> None:
+    files.put({number: place})
+    with _transaction(catalog):
+        catalog.add_segment(number, False, place)
+        catalog.database.execute("DELETE FROM quarantine WHERE segment = ?", (number,))
+    _reconcile(catalog, files, number, 0, there, items)
+
+
+def _reconcile(catalog: Catalog, files: Files, number: int, synced: int, there: int, items: bool = True) -> None:
+    """Compare a segment with its rows, from where it may be another than they say; `items`: its pictures too."""
+    filing = Filing(catalog)
+    with _opened(files.path(number)) as segment, _transaction(catalog):
+        filing.begin()
+        start = max(FIRST, min(synced, there))
+        found = {piece.offset: piece for piece in segment.scan(start, items=items)}
+        rows = {table: _rows(catalog, table, number, start, there < synced) for table in schema.TABLES.values()}
+        for table, offsets in rows.items():
+            bad = [first for offset, first in offsets.items() if offset not in found or found[offset].head is None]
+            if bad:
+                _log.warning("%d blocks at the end of %s are damaged; they are quarantined", len(bad), segment.path)
+                dropping.quarantine(catalog, table, bad, "damaged where it was not written through")
+        end, live, raw = start, 0, False
+        for piece in found.values():
+            if piece.head is not None:
+                end = piece.offset + piece.nbytes
+                raw |= piece.head.group == "raw"
+                if not any(piece.offset in offsets for offsets in rows.values()) and filing.known(piece.head) is None:
+                    filing.file(piece.head, number, piece.offset)
+                    live += piece.nbytes
+        for piece in found.values():
+            if piece.head is None and piece.offset < end:
+                dropping.note_damage(catalog, number, piece.offset, piece.nbytes, piece.reason)
+        if end < segment.size:
+            _log.warning("%d bytes of a torn end are cut off %s", segment.size - end, segment.path)
+            segment.truncate(end)
+        files.sync(segment)
+        catalog.extend_segment(number, end, end, live)
+        if raw:
+            catalog.database.execute("UPDATE segments SET raw = 1 WHERE id = ?", (number,))
+        filing.end()
+
+
+def _rows(catalog: Catalog, table: str, number: int, start: int, all_rows: bool) -> dict[int, int]:
+    """Offset -> first of the blocks of a segment that end behind `start`."""
+    if all_rows:
+        query = f"SELECT offset, first FROM {table} WHERE segment = ? AND offset + nbytes > ?"
+        return dict(catalog.database.execute(query, (number, start)).fetchall())
+    rows: dict[int, int] = {}
+    for first, segment, offset in catalog.database.execute(f"SELECT first, segment, offset FROM {table} ORDER BY first DESC"):
+        if segment < number or (segment == number and offset < start):
+            break  # older blocks lie before, or were moved to segments with higher numbers
+        if segment == number:
+            rows[offset] = first
+    return rows
+
+
+def _opened(path: Path) -> Segment:
+    try:
+        return Segment.open(path, write=True)
+    except BadBlock as error:
+        _log.warning("%s; the blocks behind it are looked for", error)
+        mend(path)
+        return Segment.open(path, write=True)
+
+
+def mend(path: Path) -> None:
+    """Write the head of a segment, which is the same for all, over a damaged one."""
+    with path.open("r+b") as file:
+        file.write(SEGMENT_HEAD)
+
+
+def _set_aside(path: Path) -> None:
+    """A damaged index is kept beside the new one, for who wants to look."""
+    if path.exists():
+        path.replace(path.with_suffix(".damaged"))
+    _remove_logs(path)
+
+
+def _remove_logs(path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+@contextmanager
+def _transaction(catalog: Catalog) -> Iterator[None]:
+    catalog.begin()
+    try:
+        yield
+        catalog.commit()
+    except BaseException:
+        catalog.rollback()
+        raise

@@ -81,7 +81,6 @@ def _statements() -> list[str]:
     # live: bytes of blocks that the tables above name; synced: bytes known to survive a power cut.
     segment = {"id": int, "raw": int, "place": int, "state": str, "bytes": int, "synced": int, "live": int}
     model.table("segments").create(segment, pk="id", not_null=set(segment))
-    model.table("places").create({"id": int, "path": str}, pk="id", not_null={"path"})
     bad = {"id": int, **KEY, "raw": int, "first": int, "steps": int, "segment": int, "offset": int, "nbytes": int}
     bad |= {"reason": str, "at": float}
     model.table("quarantine").create(bad, pk="id", not_null=set(bad) - {"id"})

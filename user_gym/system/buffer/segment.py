@@ -17,6 +17,7 @@ from user_gym.system.buffer.head import ALIGNMENT, HEAD, MAGIC, Bytes, Head, siz
 
 SEGMENT_MAGIC, SEGMENT_VERSION = b"UGS1", 1
 FIRST = ALIGNMENT  # offset of the first block
+SEGMENT_HEAD = struct.pack("<4sHH56x", SEGMENT_MAGIC, SEGMENT_VERSION, 0)
 _VECTORS = 1024  # IOV_MAX of Linux
 _PIECE = 1 << 20  # bytes read at once while looking for the next block behind a damaged one
 
@@ -47,7 +48,7 @@ class Segment:
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         segment = cls(path, descriptor, 0)
-        segment.append(struct.pack("<4sHH56x", SEGMENT_MAGIC, SEGMENT_VERSION, 0))
+        segment.append(SEGMENT_HEAD)
         return segment
 
     @classmethod
@@ -57,7 +58,7 @@ class Segment:
         segment = cls(path, descriptor, os.fstat(descriptor).st_size)
         try:
             head = os.pread(descriptor, FIRST, 0)
-            if len(head) < FIRST or head[:6] != struct.pack("<4sH", SEGMENT_MAGIC, SEGMENT_VERSION):
+            if len(head) < FIRST or head[:6] != SEGMENT_HEAD[:6]:
                 allowed = f"{SEGMENT_MAGIC!r}, version {SEGMENT_VERSION}, {FIRST} bytes"
                 raise BadBlock(f"head of segment {path}", head[:6], allowed, 0)
         except BaseException:

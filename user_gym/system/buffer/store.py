@@ -5,9 +5,10 @@ One process writes, many read, and each may do so from many threads. It knows no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock, RLock
+from threading import RLock
 
 from user_gym.core import I64, Acknowledgement, whole
 from user_gym.errors import BadBlock, BadOption, Closed, Unwritable
@@ -19,24 +20,14 @@ from user_gym.system.buffer.files import Files
 from user_gym.system.buffer.gaps import Live
 from user_gym.system.buffer.head import Head, sizes
 from user_gym.system.buffer.housekeeping import Housekeeping
+from user_gym.system.buffer.joining import Joining
 from user_gym.system.buffer.lock import WriterLock
 from user_gym.system.buffer.lookup import Lookup
-from user_gym.system.buffer.writer import Writer
+from user_gym.system.buffer.writer import Writer, explained
 
 DURABILITY = ("power", "kill")
 SEGMENT_BYTES = 128 << 20  # large enough to read in sequence, small enough to compact
 _FIRST_READ = 16 << 10  # bytes: the prefix of most blocks
-
-
-class _Request:
-    """Blocks that a thread waits for."""
-
-    __slots__ = ("answer", "blocks", "error")
-
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self.blocks = blocks
-        self.answer: list[Acknowledgement] | None = None
-        self.error: BaseException | None = None
 
 
 class Store:
@@ -53,8 +44,7 @@ class Store:
         self.folder, self.files, self.lookup, self.read_only = folder, files, lookup, writer is None
         self._lock, self._writer = lock, writer
         self._writing = RLock()  # the writer
-        self._joining = Lock()  # the requests
-        self._requests: list[_Request] = []
+        self._joining = Joining(self._commit, self._writing)
         self._housekeeping: Housekeeping | None = None
         self._closed = False
 
@@ -66,6 +56,7 @@ class Store:
         durability: str = "power",
         segment_bytes: int = SEGMENT_BYTES,
         read_only: bool = False,
+        drop_absent: bool = False,
         files: type[Files] = Files,
     ) -> Store:
         """Open the store in a folder; made if it is not there. Takes time with the index, never with the data.
@@ -76,6 +67,7 @@ class Store:
                 takes what was acknowledged in the last second.
             segment_bytes: after so many a new segment begins.
             read_only: see what is committed; there may be a writer in another process, and media that cannot be written.
+            drop_absent: quarantine what lies in a cold place that is not there now, instead of refusing to open.
             files: how files are made and synced; another class is a model of a disk that fails.
 
         Raises:
@@ -96,7 +88,7 @@ class Store:
         lock = WriterLock.take(folder)
         opened = files(folder)
         try:
-            return cls._open_writer(folder, opened, lock, durability == "power", segment_bytes)
+            return cls._open_writer(folder, opened, lock, durability == "power", segment_bytes, drop_absent)
         except BaseException:
             opened.close()
             lock.release()
@@ -110,8 +102,11 @@ class Store:
         return store
 
     @classmethod
-    def _open_writer(cls, folder: Path, files: Files, lock: WriterLock, durable: bool, segment_bytes: int) -> Store:
-        catalog = recovery.recovered(folder, files, durable)
+    def _open_writer(
+        cls, folder: Path, files: Files, lock: WriterLock, durable: bool, segment_bytes: int, drop_absent: bool
+    ) -> Store:
+        with explained(folder):
+            catalog = recovery.recovered(folder, files, durable, drop_absent)
         try:
             writer = Writer(catalog, files, durable, segment_bytes)
             for group, number, size in recovery.unfinished(catalog):
@@ -147,35 +142,24 @@ class Store:
         """
         for block in blocks:
             filing.check(block.head)
-        writer = self._writable()
-        request = _Request(blocks)
-        with self._joining:
-            self._requests.append(request)
-        with self._writing:
-            if request.answer is None and request.error is None:  # else another thread took it along
-                self._commit(writer)
-        if request.error is not None:
-            raise request.error
-        assert request.answer is not None
-        return request.answer
+        self._writable()
+        return self._joining(blocks)
 
-    def _commit(self, writer: Writer) -> None:
-        with self._joining:
-            batch, self._requests = self._requests, []
-        try:
-            self._check_open()
-            assert self._housekeeping is not None
-            self._housekeeping.check()
-            answers = writer.append([request.blocks for request in batch])
-        except BaseException as error:
-            for request in batch:
-                request.error = error
-            if not isinstance(error, Exception):
-                raise
-            return
-        for request, answer in zip(batch, answers, strict=True):
-            request.answer = answer
+    def _commit(self, requests: Sequence[Sequence[Block]]) -> list[list[Acknowledgement]]:
+        writer = self._writable()
+        assert self._housekeeping is not None
+        self._housekeeping.check()
+        answers = writer.append(requests)
         self._housekeeping.wake()
+        return answers
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Alone with the writer, inside one transaction. Raises Unwritable, Closed, NoSpace."""
+        with self._writing:
+            writer = self._writable()
+            with writer.transaction():
+                yield writer
 
     # Where steps lie.
 
@@ -226,9 +210,7 @@ class Store:
                 data += segment.read(entry.offset + len(data), min(prefix, entry.nbytes) - len(data))
         head = Head.parse(data)
         if (head.steps, head.block_bytes) != (entry.steps, entry.nbytes):
-            found, indexed = (
-                f"{steps} steps in {size} bytes" for steps, size in ((head.steps, head.block_bytes), entry[1:5:3])
-            )
+            found = f"{head.steps} steps in {head.block_bytes} bytes"
             raise BadBlock("block", found, f"{entry.steps} in {entry.nbytes}, as the index says", entry.offset)
         return head
 

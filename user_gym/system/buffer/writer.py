@@ -21,9 +21,9 @@ from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.catalog import Catalog
 from user_gym.system.buffer.files import HERE, Files
 from user_gym.system.buffer.filing import Filing
+from user_gym.system.buffer.recovery import REBUILD
 from user_gym.system.buffer.segment import Segment
 
-REBUILD = "rebuild"  # a file of this name says that the index was found damaged: the next open makes a new one
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LITTLE = 1 << 20  # bytes free: SQLite calls some writes to a full disk "disk I/O error"
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -174,7 +174,7 @@ def explained(folder: Path) -> Iterator[None]:
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             raise Unwritable(f"index of buffer {folder} may not be written: {error}; give this user the right to") from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            (folder / REBUILD).touch()
+            (folder / REBUILD).touch()  # the next open makes a new one
             found, cure = f"{folder / connection.NAME}: {error}", "close the buffer and open it again: that makes a new one"
             raise BadBlock("index", found, "one that SQLite can read", cure=cure) from error
         raise
