@@ -23,10 +23,12 @@ from user_gym.system.buffer.head import (
     ALIGNMENT,
     FOLLOWS,
     HEAD,
+    LARGEST,
     LIGHT_ALIGNMENT,
     LIGHT_LZ4,
     MAGIC,
     NUMBERS,
+    SURROGATE,
     TEXTS,
     VERSION,
     Head,
@@ -159,9 +161,15 @@ class Encoder:
         return plain, False
 
     def _meta(self, chunk: Chunk) -> bytes:
-        fields = {name: getattr(chunk, name) for name in TEXTS if name != "group"}
+        texts = {name: getattr(chunk, name) for name in TEXTS if name != "group"}
         numbers = {name: int(getattr(chunk, name)) for name in NUMBERS}
-        record = {**fields, "group": self._group, **numbers, "reward_source": _runs(chunk.reward_source)}
+        for name, text in texts.items():
+            if not isinstance(text, str) or SURROGATE.search(text):
+                raise BadChunk(f"{name} is {text!r}; allowed: text that UTF-8 can write")
+        for name, number in numbers.items():
+            if number > LARGEST:
+                raise BadChunk(f"{name} is {number}; allowed: 0..{LARGEST}")
+        record = {**texts, "group": self._group, **numbers, "reward_source": _runs(chunk.reward_source)}
         return json.dumps(record, separators=(",", ":")).encode("ascii")
 
 

@@ -9,6 +9,7 @@ Observation rows are numbered 0..steps. A block that `follows` does not hold row
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ LIGHT_ALIGNMENT = 8  # bytes; of each column within the light region
 FOLLOWS, LIGHT_LZ4 = 1, 2  # flags
 TEXTS = ("source", "robot", "task", "kind", "env_id", "spec_hash", "clock", "group")
 NUMBERS = ("episode", "sequence")
+LARGEST = (1 << 63) - 1  # of NUMBERS, as SQLite holds them
+SURROGATE = re.compile("[\ud800-\udfff]")
 _LIGHT_MOST = 255  # times that LZ4 makes bytes fewer at most
 
 Bytes = bytes | bytearray | memoryview
@@ -255,11 +258,11 @@ def _meta(text: bytes, steps: int) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise BadBlock("meta", record, "a JSON object", HEAD.size)
     for name in TEXTS:
-        if not isinstance(record.get(name), str):
-            raise BadBlock(f"meta {name!r}", record.get(name), "text", HEAD.size)
+        if not isinstance(record.get(name), str) or SURROGATE.search(record[name]):
+            raise BadBlock(f"meta {name!r}", record.get(name), "text that UTF-8 can write", HEAD.size)
     for name in NUMBERS:
-        if type(record.get(name)) is not int or not 0 <= record[name] < 1 << 63:
-            raise BadBlock(f"meta {name!r}", record.get(name), "a whole number, 0..2**63 - 1", HEAD.size)
+        if type(record.get(name)) is not int or not 0 <= record[name] <= LARGEST:
+            raise BadBlock(f"meta {name!r}", record.get(name), f"a whole number, 0..{LARGEST}", HEAD.size)
     runs, allowed = record.get("reward_source"), f"runs [text, steps], {steps} steps together"
     if not isinstance(runs, list):
         raise BadBlock("meta 'reward_source'", runs, allowed, HEAD.size)
@@ -289,12 +292,11 @@ def _items(tables: memoryview, layout: Layout, steps: int, follows: bool, room: 
         raise BadBlock("offsets of items", (int(offsets[0]), int(offsets[-1])), f"from 0 to the end of {room} bytes")
     for number, column in enumerate(columns):
         first, end, size = stored_from(column, follows), stored_to(column, steps), column.nbytes
-        here = lengths[first:end, number]
         least = -(-size // _coding(column).most)
+        here = lengths[first:end, number]
         if here.min() < least or here.max() > size or lengths[:first, number].any() or lengths[end:, number].any():
-            raise BadBlock(
-                f"lengths of items of {column.key}", lengths[:, number].tolist(), f"{least}..{size}, 0 if not stored"
-            )
+            allowed = f"{least}..{size}, and 0 where a row is not stored"
+            raise BadBlock(f"bytes of items of {column.key}", f"{lengths[:, number].min()}..{here.max()}", allowed)
     return offsets.tolist(), checks.tolist()
 
 
