@@ -5,7 +5,9 @@ import pytest
 from arx_rig import Rig, stops
 
 from user_gym.errors import LinkLost, Reflex, RobotFault
-from user_gym.robots import motors
+from user_gym.real import approach
+from user_gym.real.arx.driver import ArxDriver
+from user_gym.robots import kinematics, motors
 
 
 @pytest.mark.parametrize(("fault", "motor", "words"), [
@@ -68,6 +70,57 @@ def test_after_the_time_out_of_a_host_that_stalled_the_next_connection_goes_on()
         stops(rig, Reflex, "command lost")
         rig.driver.recover()
         rig.begin()
+
+
+def holds(rig, cycles):
+    """Where an arm that fell was caught, it stays."""
+    caught = rig.q
+    rig.cycles(cycles)
+    assert np.abs(rig.q - caught).max() < 0.05  # rad; 1 s of falling is 0.3
+
+
+def home_again(rig, driver):
+    """As a worker resets: up, across, down; then orders are followed."""
+    way = approach.plan(driver.measure().tcp, rig.start, rig.task.workspace)
+    for waypoints in way:
+        if waypoints:
+            driver.move(waypoints, 0.2)
+    return driver.begin()
+
+
+@pytest.mark.parametrize("robot", ["arx-x5", "arx-l5"])
+def test_a_driver_that_was_suspended_until_its_motors_gave_up_comes_back(robot):
+    with Rig(robot) as rig:
+        rig.go()
+        rig.clock.tick(1.0)
+        stops(rig, Reflex, "command lost")
+        rig.driver.recover()
+        holds(rig, 100)
+        assert np.abs(home_again(rig, rig.driver).tcp - rig.start).max() < 2e-3
+
+
+@pytest.mark.parametrize("robot", ["arx-x5", "arx-l5"])
+def test_after_a_driver_that_died_so_the_next_program_comes_back(robot):
+    with Rig(robot) as rig:
+        rig.go()
+        rig.driver._line.close()  # as the kernel does it; nobody says a word to the motors
+        rig.clock.tick(1.0)
+        other = ArxDriver(rig.spec, "tcp", rig.twin.bus, rig.clock)
+        try:
+            other.connect()
+            assert np.abs(home_again(rig, other).tcp - rig.start).max() < 2e-3
+        finally:
+            other.close()
+
+
+def test_a_posture_that_does_not_tell_the_force_makes_none_up():
+    posture = np.array([-1.06, 2.54, 0.96, -1.60, -1.571, -0.04])  # an L5 that was let down: two of its axes are parallel
+    with Rig("arx-l5") as rig:
+        rig.driver.connect()
+        now = rig.driver._loop.newest
+        for joint in 0.3 * np.eye(6):  # N m of friction
+            lying = now._replace(tool=kinematics.linearise(rig.spec, posture), tau=now.gravity - joint)
+            assert np.abs(rig.driver._state(lying, lying).wrench[:3]).max() < 10.0  # N; a limit of 60 is usual
 
 
 def test_a_bus_that_is_off_is_lost_and_comes_back():

@@ -215,6 +215,33 @@ def test_a_program_that_disables_a_motor_is_noticed():
             stranger.shutdown()
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_torque_keeps_its_sign_and_either_is_limited(sign):
+    spec = specs.spec("arx-x5")
+    senses = Senses(spec, motors.arm("arx-x5"))
+    at = [*spec.home, 0.0]
+    senses.look([Reading(i, at[i], 0, 0, 30, None, True) for i in range(7)])
+    senses.wake(0.0)
+    pushed = Reading(4, at[4], 0, sign * 7.2, 30, None, True)
+    faults = [senses.take([pushed], 0.005 * k) for k in range(1, 21)]
+    assert senses.torque[4] == sign * 7.2
+    assert faults[:19] == [None] * 19
+    assert isinstance(faults[19], Reflex)
+
+
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_force_is_estimated_with_its_sign_whether_the_tool_is_pushed_or_pulled(axis, direction):
+    with Rig() as rig:
+        rig.go()
+        data, tool = rig.twin._arm.data, rig.twin._arm.model.body("link6").id
+        force = 8.0 * direction * np.eye(3)[axis]
+        lever = rig.tool - data.xipos[tool]  # MuJoCo applies it at the body's centre of mass
+        data.xfrc_applied[tool] = [*force, *np.cross(lever, force)]
+        wrench = rig.stay(rig.start, 10).wrench
+        assert wrench[:3] == pytest.approx(force, abs=0.5)
+
+
 def test_torque_scales_are_those_of_the_vendor():  # task success cannot tell: assert the torque itself
     with Rig() as rig:
         rig.go()

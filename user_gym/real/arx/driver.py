@@ -34,6 +34,7 @@ _BLOCKED = 1.0  # s that an arm may stand in front of something
 _LOWER_SPEED = 0.15  # rad/s of the fastest joint while it is let down
 _LOWER = 0.2  # 1/s: how fast the carried share of the weight shrinks
 _LOWER_MOST = 30.0  # s
+_SINGULAR = 0.02  # of the Jacobian's singular values, least over greatest; 0.057 and more where tasks are
 _log = logging.getLogger(__name__)
 
 
@@ -262,7 +263,7 @@ class ArxDriver:
                 self._line.say(i, Special.DISABLE)
 
     def _state(self, before: Measured, now: Measured) -> RobotState:
-        """Of the moment `now`; the wrench is the mean of the cycles since `before`."""
+        """Of the moment `now`; the wrench is the mean since `before`, without what a singular posture does not tell."""
         if now.cycles > before.cycles:
             pushed = (now.pushed - before.pushed) / (now.cycles - before.cycles)
         else:
@@ -275,7 +276,7 @@ class ArxDriver:
             tau=now.tau,
             tcp=_chart(now),
             velocity=jacobian @ now.dq,
-            wrench=np.asarray(np.linalg.solve(jacobian.T, pushed), float),
+            wrench=np.linalg.pinv(jacobian.T, _SINGULAR) @ pushed,
             gripper=np.asarray(min(max(now.jaw / jaw.open_angle, 0.0), 1.0))[()],
         )
 

@@ -16,10 +16,11 @@ _SHARE = 0.3  # of a joint's greatest speed
 _PEAK = 1.875  # of a quintic's speed over its mean
 _NEWTON = 12  # iterations
 _CLOSE = 1e-8  # m and rad
-STRAY = np.array([0.005] * 3 + [0.1] * 3)  # m, rad off the line that a joint at its limit may cost
+_STILL = 1e-7  # rad of a step: a joint at its limit keeps the tool from its target
+STRAY = np.array([0.005] * 3 + [0.6] * 3)  # m, rad off the line that a joint at its limit may cost: limp arms hang so far over
 _DAMPING = 1e-9
 _EYE = np.eye(6)
-_WEIGHT = np.array([10.0] * 3 + [1.0] * 3)  # 1/m, 1/rad: the tool tilts rather than leaves its line
+_WEIGHT = np.array([100.0] * 3 + [1.0] * 3)  # 1/m, 1/rad: the tool tilts rather than leaves its line
 _STEP = 0.1  # rad of one joint between two cycles: more is a singular posture
 
 
@@ -33,7 +34,8 @@ def plan(spec: RobotSpec, q: F64, waypoints: Sequence[F64], speed: float, dt: fl
         speed: m/s of the TCP, at most.
         dt: s.
 
-    A joint that comes to its limit stays there, and the tool strays from its line by up to STRAY.
+    A joint that comes to its limit stays there, and the tool strays from its line and its waypoint by up to STRAY: it tilts,
+    no longer than it has to. So an arm that was limp goes up from where it hangs.
 
     Raises:
         Unreachable: a line leaves the joint limits by more than that, or passes a singular posture.
@@ -71,7 +73,8 @@ def _follow(spec: RobotSpec, q: F64, start: F64, shift: F64, turn: F64, count: i
             raise Unreachable(
                 f"{spec.name} cannot go straight to {np.round(start[:3] + shift, 4)} m: at {np.round(target[:3], 4)} m "
                 f"its joints would be {np.round(q, 3)} rad and its tool off by {np.round(stray, 4)} m, rad; "
-                f"allowed: joints within {np.round(low, 3)} .. {np.round(high, 3)}, and no singular posture"
+                f"allowed: joints within {np.round(low, 3)} .. {np.round(high, 3)}, and no singular posture; "
+                "name another pose, or close() what drives it, and hold it up by hand near its start until a reset holds it"
             )
         way[i] = q
     return way
@@ -85,22 +88,26 @@ def _solve(spec: RobotSpec, q: F64, target: F64, low: F64, high: F64) -> tuple[F
     """
     turn = pose.matrix(target[3:])
     for _ in range(_NEWTON):
-        tool = kinematics.linearise(spec, q)
-        error = np.concatenate([target[:3] - tool.point, pose.log(pose.from_matrix(turn @ tool.turn.T))])
+        j, error = _errors(spec, q, target, turn)
         if np.abs(error).max() < _CLOSE:
-            break
-        j = tool.jacobian
+            return q, np.abs(error)
         step = _least_squares(j, error)
         out = ((q <= low) & (step < 0)) | ((q >= high) & (step > 0))
         if out.any():  # the others do what they can
             step = _least_squares(j * ~out, error)
-        q = np.clip(q + step, low, high)
-    else:
-        tool = kinematics.linearise(spec, q)
-        error = np.concatenate([target[:3] - tool.point, pose.log(pose.from_matrix(turn @ tool.turn.T))])
-    return q, np.abs(error)
+        before, q = q, np.clip(q + step, low, high)
+        if np.abs(q - before).max() < _STILL:
+            break
+    return q, np.abs(_errors(spec, q, target, turn)[1])
+
+
+def _errors(spec: RobotSpec, q: F64, target: F64, turn: F64) -> tuple[F64, F64]:
+    """The Jacobian at q, and what the tool lacks to its target: (6,) m, rad."""
+    tool = kinematics.linearise(spec, q)
+    return tool.jacobian, np.concatenate([target[:3] - tool.point, pose.log(pose.from_matrix(turn @ tool.turn.T))])
 
 
 def _least_squares(j: F64, error: F64) -> F64:
+    """The step (6,) rad; none for a joint whose column is 0."""
     j = _WEIGHT[:, None] * j
-    return j.T @ np.linalg.solve(j @ j.T + _DAMPING * _EYE, _WEIGHT * error)
+    return np.linalg.solve(j.T @ j + _DAMPING * _EYE, j.T @ (_WEIGHT * error))

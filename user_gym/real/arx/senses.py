@@ -103,7 +103,8 @@ class Senses:
         if motor < self._spec.dof:
             if not self._low[motor] <= at <= self._high[motor]:
                 low, high = self._spec.q_min[motor], self._spec.q_max[motor]
-                return Stopped(f"{self.name(motor)} reads {at:.3f} rad; allowed: {low} .. {high}, and {OUTSIDE} more")
+                reads = f"{self.name(motor)} reads {at:.3f} rad; allowed: {low} .. {high}, and {OUTSIDE} more"
+                return Stopped(f"{reads}; move it there by hand; if it is there, its zero is lost")
             return None
         jaw = self._arm.jaw
         width = at / jaw.open_angle * jaw.open_width
