@@ -18,11 +18,12 @@ from user_gym.core import Command
 from user_gym.errors import BadAction, BadOption, Closed, Halted, LinkLost, NotReset, Reflex, RobotFault, Stopped, Unreachable
 from user_gym.real import patience as real_patience
 from user_gym.real import robot as real_robot
+from user_gym.real.berth import Place
 from user_gym.real.clock import WallClock
 from user_gym.real.guard import Thresholds
 from user_gym.real.job import Job
 from user_gym.real.patience import Patience
-from user_gym.real.robot import Place, RealRobot
+from user_gym.real.robot import RealRobot
 from user_gym.robots import specs, stop
 from user_gym.testing.bench import PERIOD, Bench
 
@@ -381,6 +382,27 @@ def alive(pid) -> bool:
             return stat.read().split(") ")[1][0] != "Z"
     except FileNotFoundError:
         return False
+
+
+LEAVES = PARENT.replace("print(robot.pid, child, flush=True)\ntime.sleep(60)", "print(robot.pid, flush=True)\n{end}")
+ENDS = {"by itself": "", "with close": "robot.close()", "by an error": "1 / 0", "by Ctrl-C": "time.sleep(60)"}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_a_program_that_ends_lets_its_arm_go_and_nothing_is_said(tmp_path, diary, end) -> None:
+    """Nor does an arm without brakes have to be released by hand."""
+    options = {"diary": str(tmp_path / "diary"), "brakes": False}
+    code = LEAVES.format(path=[os.path.dirname(__file__)], options=options, fork=False, end=end)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with parent:
+        pid = int(parent.stdout.readline())
+        if "sleep" in end:
+            parent.send_signal(signal.SIGINT)
+        _, said = parent.communicate(timeout=30)
+    until(lambda: not alive(pid))
+    assert diary()[-2:] == ["hold", "close"]
+    assert "WARNING" not in said
+    assert bool(said) == (end not in ("", "robot.close()"))  # Python's own words
 
 
 def test_when_the_parent_is_killed_the_arm_holds_and_the_worker_ends_within_a_second(tmp_path, diary) -> None:

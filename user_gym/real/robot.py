@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import socket
@@ -9,45 +10,24 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from user_gym.core import Command, Compliance, RobotSpec, RobotState, Start
 from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
 from user_gym.real import asked
-from user_gym.real.job import Job, Reply, Request, raised
+from user_gym.real.berth import Berth, Place
+from user_gym.real.job import Reply, Request, raised
 from user_gym.real.patience import Patience, wait
 from user_gym.real.watch import BREAK_OFF
 from user_gym.robots.compliance import check
-from user_gym.robots.lease import Hold
 
 _GO = "import sys; from user_gym.real.worker import main; main(int(sys.argv[1]))"
 _LEAVE = 5.0  # s for a worker to exit once it has answered, or its pipe is closed
+_robots: weakref.WeakSet[RealRobot] = weakref.WeakSet()  # that were connected, and perhaps never closed
 _log = logging.getLogger(__name__)
-
-
-class Place(NamedTuple):
-    """What an arm is driven with, once it is known which one."""
-
-    job: Job
-    lease: Hold | None = None  # shared with the worker: the arm stays leased as long as either lives
-
-
-class Berth(Protocol):
-    """Where an arm is got from, and given back to."""
-
-    def take(self) -> Place:
-        """One that nobody else has, or the one that was taken already. Raises NoRobot, Busy, NotApproved."""
-        ...
-
-    def began(self, time: float) -> None:
-        """An episode's clock shows `time` (s) now."""
-        ...
-
-    def release(self) -> None:
-        """Give it back. May be called twice."""
-        ...
 
 
 class RealRobot:
@@ -71,6 +51,7 @@ class RealRobot:
         self._link: Connection | None = None
         self._name = spec.name
         self._wanted = False  # connected, as far as the caller is concerned
+        self._owner = 0  # process that connected: one that it forked may not close the arm
         self._compliance: Compliance | None = None
         self._number = 0
         self._stops = 0  # an operator's that this worker told of
@@ -92,7 +73,8 @@ class RealRobot:
 
     def connect(self) -> None:
         """Start the worker, which opens the arm. Raises NoRobot, NotApproved, LinkLost, RobotFault, MissingExtra, BadOption."""
-        self._wanted = True
+        self._wanted, self._owner = True, os.getpid()
+        _robots.add(self)
         if self._link is not None:
             return
         place = self._berth.take()
@@ -292,3 +274,11 @@ class RealRobot:
             except subprocess.TimeoutExpired:
                 # Not killed: it may be what holds an arm without brakes.
                 _log.warning("driver process of %s (pid %d) still holds the arm; see user-gym stop", self._name, process.pid)
+
+
+@atexit.register
+def _close_all() -> None:
+    """A program that ends without a word closes its arms, too: one without brakes would be held until somebody releases it."""
+    for robot in list(_robots):
+        if robot._wanted and robot._owner == os.getpid():
+            robot.close()

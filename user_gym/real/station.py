@@ -11,10 +11,10 @@ import numpy as np
 
 from user_gym.core import F64, Camera, CameraSpec, Device, Frame, Scene
 from user_gym.errors import BadOption, Closed
+from user_gym.real.berth import Place
 from user_gym.real.camera import LiveCamera, camera
 from user_gym.real.job import Job
-from user_gym.real.robot import Place
-from user_gym.robots import approval, candidates, inventory, lease
+from user_gym.robots import approval, candidates, discovery, inventory, lease
 from user_gym.robots.address import physical
 from user_gym.robots.gate import GateCamera, GateScene
 from user_gym.robots.lease import Hold
@@ -31,6 +31,7 @@ class Wish:
     twin: str | None = None  # side address, with `address`
     policy: str = approval.ANY  # hash of what will drive it
     approve: bool = False  # an operator stands at the emergency stop
+    known: bool = True  # our probes can ask it; False: it has a driver of another package, and perhaps other words
 
 
 class Station:
@@ -56,12 +57,12 @@ class Station:
         return self._device
 
     def take(self) -> Place:
-        """Lease an arm, or keep the one there is. Raises NoRobot, Busy, NotApproved, BadOption."""
+        """Lease an arm, or keep the one there is. Raises NoRobot, Busy, LinkLost, NotApproved, BadOption."""
         if self._device is None or self._hold is None:
             self._device, self._hold = self._lease()
         try:
             if self._device.twin is None:
-                self._approve(physical(self._device))
+                self._approve(self._device)
             return Place(self._job(self._device), self._hold)
         except BaseException:
             self.release()
@@ -74,10 +75,14 @@ class Station:
         device = Device(f"{wish.model} at {wish.address}", "robot", wish.model, wish.address, wish.twin)
         return device, lease.take(device)
 
-    def _approve(self, arm: str) -> None:
-        if self._wish.approve:
-            approval.approve(arm, self._wish.policy)
-        approval.require(arm, self._wish.policy)
+    def _approve(self, device: Device) -> None:
+        arm, policy = physical(device), self._wish.policy
+        if not approval.approved(arm, policy):
+            if self._wish.known and self._wish.address is not None:  # one of the inventory was asked when it was taken
+                discovery.ask(device)  # nobody is sent to the emergency stop of an arm that is not there
+            if self._wish.approve:
+                approval.approve(arm, policy)
+        approval.require(arm, policy)
 
     def follow(self, synchronise: Callable[[float], None]) -> None:
         """Call this with the robot's time whenever its clock starts anew."""
