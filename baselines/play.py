@@ -36,8 +36,10 @@ class Play:
     """of a run of baselines.rlpd"""
     env_id: str | None = None
     """where the policy acts; None: where it was trained"""
+    robot: str | None = None
+    """which robot: its model, or its id in the inventory; None: the model that it was trained with"""
     address: str | None = None
-    """of a real robot, as in the inventory; None: the first free one that can do the task"""
+    """of a real robot that is in no inventory; None: the first free one of the inventory that is meant by `robot`"""
     twin: str | None = None
     """side door of a protocol twin at that address, as `user-gym twin` prints it"""
     episodes: int = 50
@@ -59,7 +61,13 @@ def play(options: Play) -> Result:
     kept, checkpoint = newest(options.folder)
     known = {field.name for field in fields(Config)}
     config = Config(**{name: value for name, value in kept.items() if name in known})
-    config = replace(config, env_id=options.env_id or config.env_id, address=options.address, twin=options.twin)
+    config = replace(
+        config,
+        env_id=options.env_id or config.env_id,
+        robot=options.robot or config.robot,
+        address=options.address,
+        twin=options.twin,
+    )
     torch.set_num_threads(1)
     with closing(make(config)) as env:
         agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]

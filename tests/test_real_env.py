@@ -13,7 +13,7 @@ from gymnasium.utils.env_match import check_environments_match
 import user_gym  # noqa: F401
 from user_gym.core import Command
 from user_gym.errors import BadOption, Busy, LinkLost, NoRobot, NotApproved, Reflex, UnknownName
-from user_gym.robots import candidates, lease
+from user_gym.robots import approval, candidates, lease
 from user_gym.robots.inventory import read
 from user_gym.testing.env_suite import EnvSuite
 
@@ -108,6 +108,34 @@ def test_the_error_names_every_candidate_and_why_not(home) -> None:
     env.close()
 
 
+def test_of_a_robot_that_is_named_only_its_own_trouble_is_told(home) -> None:
+    inventory(
+        home,
+        'id = "left"\nmodel = "franka-fr3"\naddress = "127.200.0.1"\ntasks = []',
+        'id = "right"\nmodel = "franka-fr3"\naddress = "127.200.0.2"',
+    )
+    env = gymnasium.make(REAL, robot="left")
+    with pytest.raises(NoRobot, match=r"robot 'left' \(franka-fr3 at 127\.200\.0\.1\): .*user-gym devices") as error:
+        env.reset()
+    assert "right" not in str(error.value)
+    env.close()
+    with pytest.raises(NoRobot, match=r"robot 'middle' is not in .*inventory\.toml"):
+        candidates.take("franka-fr3", "PegInsert", "middle")
+
+
+def test_nobody_is_sent_to_the_emergency_stop_of_an_arm_that_is_not_there(monkeypatch) -> None:
+    monkeypatch.delenv("USER_GYM_APPROVE")
+    env = gymnasium.make(REAL, address="127.200.0.3")
+    with pytest.raises(LinkLost, match=r"127\.200\.0\.3"):
+        env.reset()
+    env.close()
+    env = gymnasium.make(REAL, address="127.200.0.3", approve=True)
+    with pytest.raises(LinkLost, match=r"127\.200\.0\.3"):
+        env.reset()
+    env.close()
+    assert not approval.path().exists()
+
+
 def test_the_model_is_that_of_the_first_robot_that_can_do_the_task(home) -> None:
     inventory(
         home,
@@ -127,7 +155,7 @@ def test_the_model_is_that_of_the_first_robot_that_can_do_the_task(home) -> None
 def test_one_arm_is_driven_by_one_environment_until_it_is_closed() -> None:
     one, two = (gymnasium.make(REAL, address="toy-shared", **TOY) for _ in range(2))
     one.reset(seed=0)
-    with pytest.raises(Busy, match=str(os.getpid())):
+    with pytest.raises(Busy, match=rf"by this process \(pid {os.getpid()}\) itself"):
         two.reset(seed=0)
     still(one)
     one.close()

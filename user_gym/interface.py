@@ -26,7 +26,7 @@ from user_gym.core import F32, F64, U8, Bool, Command, Obs, RobotSpec, RobotStat
 from user_gym.errors import BadAction, BadOption
 from user_gym.robots import pose, safety
 
-JOINT_STEP = 0.05  # rad for an action of 1; at 10 Hz a quarter of the slowest joint's speed
+JOINT_STEP = safety.JOINT_STEP  # rad for an action of 1: what a driver's process allows as well
 SLACK = 3.0  # action steps: compliance and impacts carry the tool a little out of the box of its orders
 SPEED = 5.0  # bound of velocities, in action steps per period
 FORCE = 10.0  # bound of wrenches, in units of the compliance's largest force: impacts exceed 1
@@ -52,11 +52,9 @@ class Interface:
         self._per_unit = 1.0 / self._scale
         self._axes = len(self._scale)
         self._shape = (self._axes + task.moves_gripper,)
-        limits = safety.limits(spec, task.workspace, 1.0 / task.rate)
+        self._limits = safety.limits(spec, task.workspace, 1.0 / task.rate)
         if self._tcp_control:
-            self._limits = replace(limits, step=np.minimum(limits.step, self._scale))
-        else:
-            self._limits = replace(limits, joint_step=np.minimum(limits.joint_step, self._scale))
+            self._limits = replace(self._limits, step=np.minimum(self._limits.step, self._scale))
         self._relative_to_goal = obs == "state"
         self._objects = task.scene_keys
         self._extended = not self._tcp_control or bool(self._objects)

@@ -10,7 +10,7 @@ from baselines import rlpd
 from baselines.config import Config
 from baselines.play import Play, play
 from baselines.run_folder import newest
-from user_gym.errors import BadOption, UnknownName, WrongRun
+from user_gym.errors import BadOption, NoRobot, UnknownName, WrongRun
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,18 @@ def test_what_cannot_be_played_is_refused_by_name(folder, tmp_path):
         play(Play(folder, env_id="User/PegInsrt-sim-v0"))
     with pytest.raises(BadOption, match="address"):
         play(Play(folder, address="127.0.0.1"))
+
+
+def test_the_robot_is_a_model_or_an_id_of_the_inventory(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("USER_GYM_INVENTORY", str(tmp_path / "inventory.toml"))
+    monkeypatch.setenv("USER_GYM_LEASES", str(tmp_path / "leases"))
+    entry = '[[robot]]\nid = "{}"\nmodel = "franka-fr3"\naddress = "127.200.1.{}"\ntasks = []\n'
+    (tmp_path / "inventory.toml").write_text(entry.format("left", 1) + entry.format("right", 2))
+    with pytest.raises(NoRobot, match="robot 'right'"):
+        play(Play(folder, env_id="User/PegInsert-real-v0", robot="right"))
+    with pytest.raises(UnknownName, match="did you mean 'right'"):
+        play(Play(folder, env_id="User/PegInsert-real-v0", robot="rigth"))
+    assert play(Play(folder, robot="arx-x5", episodes=1)).length > 0
 
 
 def test_a_damaged_checkpoint_is_not_loaded(folder, tmp_path):

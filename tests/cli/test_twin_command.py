@@ -89,6 +89,16 @@ def test_a_bus_or_side_door_in_use_is_one_clear_error(
         assert f"{home}/x5.{'can' if same == '--bus' else 'side'}" in said
 
 
+def test_twins_without_a_name_are_told_apart(start: Callable[..., Served], home: Path) -> None:
+    addresses = fresh_address(), fresh_address()
+    twins = [start("franka-fr3", "--address", address) for address in addresses]
+    twins.append(start("arx-x5", "--bus", f"seqpacket:{home}/left.can", "--side", f"unix:{home}/left.side"))
+    ids = [tomllib.loads(twin.entry)["robot"][0]["id"] for twin in twins]
+    assert ids[:2] == [f"franka-fr3-{address}" for address in addresses]
+    assert ids[2].startswith("arx-x5-")
+    assert ids[2].endswith("-left.can")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

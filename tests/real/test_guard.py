@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 
+import gymnasium
 import numpy as np
 import pytest
 
-from user_gym.core import Command, RobotState
+import user_gym  # noqa: F401
+from user_gym.core import Command, RobotState, Workspace
 from user_gym.errors import BadAction, BadOption, RobotFault, Stopped
+from user_gym.interface import JOINT_STEP
 from user_gym.real.guard import Guard, Thresholds
 from user_gym.robots import collision, kinematics, pose, reach, safety, specs
 from user_gym.testing.bench import PERIOD, Bench
@@ -49,6 +52,21 @@ def test_a_jump_of_the_tool_is_refused(jump) -> None:
 def test_a_jump_of_a_joint_is_refused() -> None:
     with pytest.raises(BadAction, match="jumps"):
         GUARD.allow(Command(0.0, None, STATE.q + 0.6 * (np.arange(7) == 3)), STATE)
+
+
+@pytest.mark.parametrize("robot", ["franka-fr3", "arx-x5"])
+def test_a_joint_order_goes_no_farther_than_an_action_of_one(robot) -> None:
+    spec = specs.spec(robot)
+    env = gymnasium.make("User/PegInsert-sim-v0", robot=robot, control="joint")
+    env.reset(seed=0)
+    core = env.unwrapped
+    guard = Guard(spec, Workspace(np.full(6, -4.0), np.full(6, 4.0)), 1.0 / core.task.rate, Thresholds())
+    for sign in (-1.0, 1.0):
+        action = sign * np.eye(spec.dof)[-1]
+        order, clipped = guard.allow(Command(0.0, None, core.state.q + 2 * JOINT_STEP * action), core.state)
+        assert clipped
+        np.testing.assert_allclose(order.joints - core.state.q, JOINT_STEP * action, atol=1e-12)
+    env.close()
 
 
 def test_an_order_that_is_not_finite_is_refused() -> None:
@@ -98,6 +116,23 @@ def test_an_order_that_would_bring_links_together_becomes_stay(monkeypatch) -> N
     safe, clipped = GUARD.allow(Command(0.0, None, away), folded)
     assert not clipped
     assert np.array_equal(safe.joints, away)
+
+
+@pytest.mark.parametrize("robot", ["franka-fr3", "arx-x5"])
+def test_links_stay_five_millimetres_apart(robot) -> None:
+    """Folded until less than that is left; whatever leads closer is refused, though nothing touches yet."""
+    spec = specs.spec(robot)
+    rng, found = np.random.default_rng(0), 0
+    guard = Guard(spec, TASK.workspace, PERIOD, Thresholds())
+    while found < 5:
+        q = rng.uniform(spec.q_min, spec.q_max)
+        distance = collision.clearance(spec, q).distance
+        closer = q + 1e-3 * rng.standard_normal(spec.dof)
+        if not (0.001 < distance < 0.0045 and collision.clearance(spec, closer).distance < distance):
+            continue
+        found += 1
+        assert guard._collides(Command(0.0, None, closer), replace(STATE, q=q))
+        assert not guard._collides(Command(0.0, None, 2 * q - closer), replace(STATE, q=q))
 
 
 def test_a_threshold_that_is_none_is_refused() -> None:

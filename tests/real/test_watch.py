@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from user_gym.errors import Halted
-from user_gym.real.watch import Watch
+from user_gym.errors import Closed, Halted
+from user_gym.real.watch import BREAK_OFF, ORPHANED, Watch
 from user_gym.robots import stop
 
 
@@ -17,7 +17,7 @@ from user_gym.robots import stop
 def watch(tmp_path, monkeypatch):
     """With an alarm that a test may break, and that it can wait for."""
     monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, BREAK_OFF)}
     ours, theirs = socket.socketpair()
     rung = threading.Semaphore(0)
     watch = Watch("toy", theirs.fileno(), os.getpid(), rung.release)
@@ -27,7 +27,8 @@ def watch(tmp_path, monkeypatch):
     watch.close()
     ours.close()
     theirs.close()
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_only_the_stops_that_were_told_are_forgiven(watch) -> None:
@@ -40,6 +41,23 @@ def test_only_the_stops_that_were_told_are_forgiven(watch) -> None:
         watch.check()
     watch.forgive(2)
     watch.check()
+
+
+def test_the_death_of_the_parent_is_never_forgiven(watch) -> None:
+    watch.end(ORPHANED)
+    assert watch.rung()
+    watch.forgive(100)
+    assert watch.orphaned
+    with pytest.raises(Halted, match="the program that drove it is gone"):
+        watch.check()
+
+
+def test_the_parents_wish_to_close_breaks_off_and_is_no_death(watch) -> None:
+    os.kill(os.getpid(), BREAK_OFF)
+    assert watch.rung()
+    with pytest.raises(Closed, match="closed meanwhile"):
+        watch.check()
+    assert not watch.orphaned
 
 
 def test_an_alarm_that_fails_ends_neither_the_watch_nor_the_reason(watch, caplog) -> None:

@@ -264,6 +264,28 @@ def test_a_removed_file_is_made_anew(folder: Path) -> None:
         assert lease.holder(LEFT) is not None
 
 
+def test_a_file_that_is_replaced_between_open_and_lock_is_not_held(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes would otherwise hold the same device, each by a file of its own."""
+    lease.take(LEFT).release()
+    (path,) = folder.glob("*.lease")
+    lock, replaced = locks.lock, []
+
+    def lock_what_was_replaced(descriptor: int) -> bool:
+        if not replaced:
+            path.unlink()
+            replaced.append(locks.open_file(path))
+        return lock(descriptor)
+
+    monkeypatch.setattr(locks, "lock", lock_what_was_replaced)
+    try:
+        with lease.take(LEFT, timeout=5):
+            with pytest.raises(Busy):
+                lease.take(LEFT)
+            assert lease.holder(LEFT) is not None
+    finally:
+        os.close(replaced[0])
+
+
 def test_a_note_that_is_none_still_refuses(folder: Path) -> None:
     with lease.take(LEFT):
         (file,) = folder.iterdir()

@@ -46,7 +46,8 @@ def test_limits_are_speed_times_period_and_joints_less_the_margin():
     np.testing.assert_allclose(LIMITS.step, [0.025] * 3 + [0.125] * 3)
     np.testing.assert_allclose(LIMITS.q_low, FRANKA.q_min + 0.02)
     np.testing.assert_allclose(LIMITS.q_high, FRANKA.q_max - 0.02)
-    np.testing.assert_allclose(LIMITS.joint_step, FRANKA.dq_max * 0.1)
+    np.testing.assert_array_equal(LIMITS.joint_step, safety.JOINT_STEP)
+    np.testing.assert_allclose(safety.limits(FRANKA, BOX, 0.001).joint_step, FRANKA.dq_max * 0.001)
 
 
 @pytest.mark.parametrize("period", [0.0, -1.0, np.inf, np.nan])

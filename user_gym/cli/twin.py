@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import tempfile
 import threading
@@ -48,7 +49,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--side", help="address of the side door, HOST:PORT or unix:PATH; beside the robot's if left out")
     parser.add_argument("--friction", type=float, metavar="NM", help="of each joint, N m; drawn at each reset if left out")
-    parser.add_argument("--id", default="twin", help="in the inventory entry that is printed")
+    parser.add_argument("--id", help="in the inventory entry that is printed; its model and where it is if left out")
     parser.set_defaults(run=run)
 
 
@@ -65,11 +66,18 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         address, side = twin.places()
         print(f"ready: a twin of {spec.name}, {arguments.task}, {arguments.mode}; Ctrl-C ends it. In the inventory:\n")
-        print(f'[[robot]]\nid = "{arguments.id}"\nmodel = "{spec.name}"\naddress = "{address}"\ntwin = "{side}"\n', flush=True)
+        id = arguments.id or _id(spec.name, address)
+        print(f'[[robot]]\nid = "{id}"\nmodel = "{spec.name}"\naddress = "{address}"\ntwin = "{side}"\n', flush=True)
         ended.wait()
     finally:
         twin.close()
     return 0
+
+
+def _id(model: str, address: str) -> str:
+    """One that no other twin of this machine has: "franka-fr3-127.0.0.77", "arx-x5-tmp-left.can"."""
+    place = address.partition(":")[2] or address
+    return f"{model}-{re.sub(r'[^A-Za-z0-9.]+', '-', place).strip('-')}"
 
 
 def _twin(arguments: argparse.Namespace, spec: RobotSpec, task: Task) -> _Twin:

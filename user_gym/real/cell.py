@@ -130,7 +130,7 @@ def build(
             options={**carried, **own, **(driver_options or {})},
         )
 
-    station = Station(Wish(spec.name, task.name, device, address, twin, policy, approve), job)
+    station = Station(Wish(spec.name, task.name, device, address, twin, policy, approve, known=driver is None), job)
     eyes = {c.name: StationCamera(c, station, (cameras or {}).get(c.name), camera_options or {}) for c in spec.cameras}
     for name in cameras or {}:
         if name not in eyes:

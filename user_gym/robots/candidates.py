@@ -57,19 +57,25 @@ def take(model: str, task: str, device: str | None = None) -> tuple[Device, Hold
         device: id of the only one that will do; None: any of the model.
 
     Raises:
-        NoRobot: there is none; the message says of each candidate why not.
+        NoRobot: there is none; the message says of each candidate why not, and of no other where one was named.
         BadOption: the inventory cannot be read.
     """
-    robots = _own_first(inventory.read().of_kind("robot"))
+    known = inventory.read()
+    robots = _own_first(known.of_kind("robot"))
     reasons: list[str] = []
+    if device is not None:
+        robots = [robot for robot in robots if robot.id == device]
+        if not robots:
+            raise NoRobot(f"robot {device!r} is not in {inventory.path()}; list it there, or name another")
     for candidate in robots:
-        hold = _try(candidate, model, task, device, reasons)
+        hold = _try(candidate, model, task, reasons)
         if hold is not None:
             return candidate, hold
-    wanted = f"robot {device!r}" if device else f"{model}"
+    if device is not None:
+        raise NoRobot(f"robot {reasons[0]}; user-gym devices shows how it is")
     listed = "; ".join(reasons) or "the inventory has no robot"
     raise NoRobot(
-        f"no {wanted} is free, healthy and able to do {task}: {listed}; list robots in {inventory.path()}, or give address="
+        f"no {model} is free, healthy and able to do {task}: {listed}; list robots in {inventory.path()}, or give address="
     )
 
 
@@ -78,14 +84,12 @@ def _own_first(robots: Sequence[Device]) -> list[Device]:
     return sorted(robots, key=lambda device: not lease.own(device))
 
 
-def _try(candidate: Device, model: str, task: str, device: str | None, reasons: list[str]) -> Hold | None:
+def _try(candidate: Device, model: str, task: str, reasons: list[str]) -> Hold | None:
     """Lease it and ask it how it is; or say why not."""
 
     def no(why: str) -> None:
         reasons.append(f"{candidate.id!r} ({candidate.model} at {candidate.address}): {why}")
 
-    if device is not None and candidate.id != device:
-        return no(f"is not {device!r}")
     if candidate.model != model:
         return no(f"is no {model}")
     if not candidate.healthy:

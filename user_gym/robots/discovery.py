@@ -49,12 +49,13 @@ def examine(device: Device, timeout: float = PATIENCE) -> Device:
     if not device.healthy:
         return device
     try:
-        return replace(device, reason=_ask(device, timeout))
+        return replace(device, reason=ask(device, timeout))
     except UserGymError as error:
         return replace(device, healthy=False, reason=str(error))
 
 
-def _ask(device: Device, timeout: float) -> str:
+def ask(device: Device, timeout: float = PATIENCE) -> str:
+    """As `examine`: what a device that is well says of itself. Raises LinkLost, or what else is wrong with it."""
     match device.kind:
         case "robot":
             words = [twin.ask(device.model, device.twin, timeout)] if device.twin else []

@@ -194,6 +194,8 @@ def describe(lease: Lease | None) -> str:
         return "by a process that has not said its name yet; try again"
     if lease.passing:
         return f"by a probe of pid {lease.pid}: {lease.command}; try again"
+    if lease.pid == os.getpid():
+        return f"by this process (pid {lease.pid}) itself; close() what has it here, or use that"
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lease.since))
     ended = "" if Path(f"/proc/{lease.pid}").exists() else " (ended; a process that it started still holds the device)"
     return f"by pid {lease.pid}{ended} of {lease.user!r} since {since}: {lease.command}; wait for it, or end it"

@@ -21,6 +21,7 @@ _ROUNDING = 1e-9  # m or rad; what arithmetic may add without it counting as "fa
 _NEAR = 0.2  # rad to a joint's margin within which an order is checked by kinematics; one step turns no joint farther
 JOINT_TILT = 0.3  # rad that a joint order may turn the tool beyond the box: one joint alone cannot keep it upright
 _WIDER = np.array([0.0, 0.0, 0.0, JOINT_TILT, JOINT_TILT, JOINT_TILT])
+JOINT_STEP = 0.05  # rad that a joint order may be from the measured joint; at 10 Hz a quarter of the slowest joint's speed
 _VISIBLE = 1e-6  # m or rad; a smaller change of an order is no clip: no arm can tell
 
 
@@ -33,7 +34,7 @@ class Limits:
     step: F64  # (6,) m, rad: from the measured TCP, per axis and period
     q_low: F64  # (dof,) rad: joint limits less the margin
     q_high: F64  # (dof,) rad
-    joint_step: F64  # (dof,) rad: from the measured joints, per period
+    joint_step: F64  # (dof,) rad: from the measured joints, per period; JOINT_STEP, or less where the joint is slower
 
 
 class Clamped(NamedTuple):
@@ -52,7 +53,8 @@ def limits(spec: RobotSpec, workspace: Workspace, period: float) -> Limits:
         raise BadOption("workspace", (low.tolist(), high.tolist()), "low <= high, six finite numbers each")
     metres, radians = spec.tcp_speed
     step = np.array([metres] * 3 + [radians] * 3) * period
-    return Limits(low, high, step, spec.q_min + spec.joint_margin, spec.q_max - spec.joint_margin, spec.dq_max * period)
+    joint_step = np.minimum(spec.dq_max * period, JOINT_STEP)
+    return Limits(low, high, step, spec.q_min + spec.joint_margin, spec.q_max - spec.joint_margin, joint_step)
 
 
 def clamp(command: Command, state: RobotState, limits: Limits, spec: RobotSpec) -> Clamped:
