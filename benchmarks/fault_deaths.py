@@ -92,8 +92,8 @@ def rows(robot: str) -> Iterator[str]:
 def succeed(trial: Trial, holder: int) -> str:
     """What another program meets that wants the arm."""
     heard, holders = [], [holder]
-    for person in ("", "released, ", "put upright by hand, "):
-        if person:
+    for person in ("", "released, ", *["again, "] * 3, "put upright by hand, "):
+        if person.startswith(("released", "put")):
             stop.tell(stop.RELEASE)
             until(lambda: not any(map(alive, holders)), "the end of the driver process", 2 * PATIENCE)  # noqa: B023 - within this turn
         if person.startswith("put") and trial.robot.startswith("arx"):
@@ -102,6 +102,8 @@ def succeed(trial: Trial, holder: int) -> str:
             steps = trial.episode(100, seed=1)
         except UserGymError as error:
             holders += [trial.env.unwrapped.robot.pid or 0]  # pyright: ignore[reportAttributeAccessIssue]
+            if person.startswith("again"):  # in the wall's time a busy machine stops an arm now and then
+                continue
             heard.append(f"{person}{type(error).__name__} {str(error).splitlines()[0][:150]}")
         else:
             return "; ".join([*heard, f"{person}an episode of {steps} steps"])

@@ -24,15 +24,18 @@ import numpy as np
 import tyro
 
 from benchmarks import fault_deaths, fault_training
+from benchmarks.camera_stream import Stream
 from benchmarks.machine import describe, keep
 from benchmarks.twin_trial import Trial, alive, until
 from user_gym.core import F64
 from user_gym.errors import Reflex, UserGymError
+from user_gym.robots import specs
 from user_gym.robots.wire.fci import ERRORS
 
 ROBOTS = ("franka-fr3", "franka-fer", "arx-x5", "arx-l5")
 STEPS = 30  # in which a fault has to show itself
 REST = 1.0  # s of the twin's time after the report before the arm is looked at
+BUSY = 3  # resets more after a repair: in the wall's time a busy machine stops an arm now and then
 STANDS = 0.02  # rad/s
 HEAD = [
     "| arm | fault | `step()` said | the arm, 1 s later | `reset()` said | next episode |",
@@ -52,6 +55,7 @@ class Fault:
     time: str  # of the twin
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])  # of the environment
     action: F64 | None = None  # what is ordered afterwards; None: the expert goes on
+    mend: Callable[[Trial], object] = lambda trial: trial.side.ask("heal")  # what a person does
 
 
 def say(name: str, **arguments: Any) -> Callable[[Trial], object]:
@@ -123,29 +127,48 @@ def named(error: BaseException | None) -> str:
 def suffer(robot: str, fault: Fault) -> str:
     """One row."""
     with Trial(robot, fault.time, **fault.options) as trial:
-        if fault.action is None:
-            trial.begin()
-        else:
-            trial.begin(0, trial.task.goal + BESIDE)
-        mark = trial.witness.mark()
-        fault.act(trial)
-        error = trial.told(STEPS, fault.action)
-        if error is None:
-            state = "goes on with its episode"
-        else:
-            trial.let_pass(REST)
-            speed, travel = trial.witness.speed(), 1e3 * trial.witness.travel(mark, np.inf)
-            state = f"{'stands' if speed < STANDS else '**moves**'} ({speed:.4f} rad/s), {travel:.1f} mm from where it was"
-        row = f"| {robot} | {fault.name} | {named(error)} | {state} | {' | '.join(come_back(trial, fault))} |"
-        return row.replace(trial.place["address"], "ADDRESS")
+        return endure(trial, fault)
+
+
+def endure(trial: Trial, fault: Fault) -> str:
+    """The row of an arm that nobody has moved yet."""
+    if fault.action is None:
+        trial.begin()
+    else:
+        trial.begin(0, trial.task.goal + BESIDE)
+    mark = trial.witness.mark()
+    fault.act(trial)
+    error = trial.told(STEPS, fault.action)
+    if error is None:
+        state = "goes on with its episode"
+    else:
+        trial.let_pass(REST)
+        speed, travel = trial.witness.speed(), 1e3 * trial.witness.travel(mark, np.inf)
+        state = f"{'stands' if speed < STANDS else '**moves**'} ({speed:.4f} rad/s), {travel:.1f} mm from where it was"
+    row = f"| {trial.robot} | {fault.name} | {named(error)} | {state} | {' | '.join(come_back(trial, fault))} |"
+    return row.replace(trial.place["address"], "ADDRESS")
+
+
+def stale_camera(robot: str) -> str:
+    """The row of a camera that freezes. It is a real one, so the twin behind the arm is taken for a real arm, too."""
+    with Stream() as stream:
+        cameras = {camera.name: stream.camera for camera in specs.spec(robot).cameras}
+        fault = Fault(
+            "camera freezes",
+            lambda trial: stream.flowing.clear(),
+            "paced",
+            {"obs": "pixels", "cameras": cameras, "side_door": False},
+            mend=lambda trial: stream.flowing.set(),
+        )
+        return suffer(robot, fault)
 
 
 def come_back(trial: Trial, fault: Fault) -> tuple[str, str]:
     """What the resets said, and what the episode after them did. A person does what a reset could not."""
     heard: list[str] = []
-    for person in ("", "**repaired**: ", "again: ", "**released, put upright by hand**: "):
+    for person in ("", "**repaired**: ", *["again: "] * BUSY, "**released, put upright by hand**: "):
         if "repaired" in person:
-            trial.side.ask("heal")
+            fault.mend(trial)
         elif "released" in person and trial.robot.startswith("arx"):
             driver = trial.worker
             command("stop", "--release")
@@ -154,7 +177,8 @@ def come_back(trial: Trial, fault: Fault) -> tuple[str, str]:
         try:
             trial.env.reset()
         except UserGymError as error:
-            heard.append(person + named(error))
+            if not person.startswith("again"):
+                heard.append(person + named(error))
             continue
         heard.append(f"{person}goes on")
         try:
@@ -189,6 +213,8 @@ def injected(robot: str, only: str) -> Iterator[str]:
             yield suffer(robot, fault)
     if franka and only in "each reflex":
         yield reflexes(robot)
+    if not franka and only in "camera freezes":
+        yield stale_camera(robot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +245,7 @@ def main(options: Options) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("STOPS", "LEASES"):  # no other arm of this user hears of it
             os.environ[f"USER_GYM_{name}"] = str(Path(folder) / name.lower())
+        os.environ["USER_GYM_APPROVE"] = "1"  # where a twin is taken for a real arm
         for part in options.part:
             text += ["", *heads[part]]
             for robot in options.robots:
