@@ -128,6 +128,11 @@ class Segment:
             if count:
                 left[0] = left[0][count:]
 
+    def scatter(self, offset: int, pieces: Sequence[Any]) -> None:
+        """As `readv`, for few writable contiguous arrays, all of them with bytes: the least work that a read can be."""
+        if os.preadv(self._descriptor, pieces, offset) != sum([piece.nbytes for piece in pieces]):
+            self.readv(offset, pieces)
+
     def head(self, offset: int) -> Head:
         """The head of the block at an offset. Raises BadBlock."""
         prefix, block = sizes(self.read(offset, HEAD.size))
