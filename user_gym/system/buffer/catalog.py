@@ -82,6 +82,11 @@ class Catalog:
         while rows := cursor.fetchmany(many):
             yield Entries.of(rows)
 
+    def has(self, since: int, blocks: int) -> bool:
+        """Whether there are so many blocks from number `since` on."""
+        query = "SELECT 1 FROM blocks WHERE first >= ? ORDER BY first LIMIT 1 OFFSET ?"
+        return self.database.execute(query, (since, blocks - 1)).fetchone() is not None
+
     def at(self, numbers: Iterable[int]) -> Entries:
         """For each number the block that holds that step, in their order. Raises Gone."""
         query = f"SELECT {_PLACE} FROM blocks WHERE first <= ? ORDER BY first DESC LIMIT 1"
@@ -92,12 +97,6 @@ class Catalog:
                 raise Gone(f"step {number} of the buffer is in no block; it was pruned or quarantined")
             rows.append(row)
         return Entries.of(rows)
-
-    def exactly(self, firsts: Iterable[int]) -> Entries:
-        """The blocks with these numbers, in this order; those that are not here are left out."""
-        query = f"SELECT {_PLACE} FROM blocks WHERE first = ?"
-        found = (self.database.execute(query, (first,)).fetchone() for first in firsts)
-        return Entries.of([row for row in found if row])
 
     def following(self, first: int) -> int:
         """`first` of the next chunk of the same episode; ABSENT if that is not stored."""
@@ -162,6 +161,17 @@ class Catalog:
         sides = {row[0] - sequence: Beside(row[1], bool(row[2])) for row in rows}
         return sides.get(-1), sides.get(1)
 
+    def raw_of(self, firsts: Iterable[int]) -> list[int]:
+        """The blocks of the group "raw" of the same chunks."""
+        if self.database.execute("SELECT 1 FROM raw LIMIT 1").fetchone() is None:
+            return []
+        query = (
+            "SELECT raw.first FROM blocks JOIN raw ON (raw.source, raw.episode, raw.sequence) = "
+            "(blocks.source, blocks.episode, blocks.sequence) WHERE blocks.first = ?"
+        )
+        found = (self.database.execute(query, (first,)).fetchone() for first in firsts)
+        return [row[0] for row in found if row]
+
     def gone(self, raw: bool, source: int, episode: int, sequence: int) -> tuple[int, int] | None:
         """First step and steps of a chunk that was stored and left on purpose."""
         query = "SELECT first, steps FROM gone WHERE source = ? AND episode = ? AND sequence = ? AND raw = ?"
@@ -201,13 +211,12 @@ class Catalog:
         self.count(SEGMENTS, number + 1)
         return number
 
-    def succeed(self, source: int, episode: int) -> bool:
-        """An episode succeeded: so did all its chunks. Whether any is here."""
+    def succeed(self, source: int, episode: int) -> None:
+        """An episode succeeded: so did all its chunks that are here."""
         where = "WHERE source = ? AND episode = ? AND NOT success"
         found = self.database.execute(f"SELECT first FROM blocks {where}", (source, episode)).fetchall()
         self.database.execute(f"UPDATE blocks SET success = 1 {where}", (source, episode))
         self.note(SUCCESS, (row[0] for row in found))
-        return bool(found)
 
     def precede(self, table: str, first: int, previous: int) -> None:
         """The chunk before a block is this one from now on."""

@@ -33,7 +33,9 @@ def quarantine(catalog: Catalog, table: str, firsts: Iterable[int], reason: str)
 
 
 def note_damage(catalog: Catalog, segment: int, offset: int, nbytes: int, reason: str) -> None:
-    """Bytes of which nobody can say what they were."""
+    """Bytes of which nobody can say what they were; said once."""
+    if catalog.database.execute("SELECT 1 FROM quarantine WHERE (segment, offset) = (?, ?)", (segment, offset)).fetchone():
+        return
     catalog.database.execute(
         "INSERT INTO quarantine (source, episode, sequence, raw, first, steps, segment, offset, nbytes, reason, at) "
         "VALUES (0, -1, -1, 0, -1, 0, ?, ?, ?, ?, ?)",
@@ -63,7 +65,7 @@ def _drop(catalog: Catalog, table: str, reason: str) -> int:
     run(f"DELETE FROM {table} WHERE first IN (SELECT first FROM doomed)")
     catalog.database.executemany(f"UPDATE {table} SET previous = {ABSENT} WHERE first = ?", [(first,) for first, _ in orphans])
     if table == "blocks":
-        for first, last, steps in _runs(leaving):
+        for first, last, steps in runs(leaving):
             catalog.add_gap(first, steps, reason)
             catalog.note_run(DROPPED, first, last)
             catalog.forget_pages(first, last)
@@ -76,14 +78,15 @@ def _drop(catalog: Catalog, table: str, reason: str) -> int:
     return sum(nbytes for _, nbytes in held)
 
 
-def _runs(blocks: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
-    """Of blocks that lie side by side: first of the first, first of the last, and steps."""
-    begin = end = last = -1
+def runs(blocks: Sequence[tuple[int, int]], near: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Of ascending blocks (first, steps) that lie at most `near` steps apart: first of the first, first of the last, steps."""
+    begin = last = end = None
     for first, steps in blocks:
-        if first != end:
-            if end > begin:
-                yield begin, last, end - begin
+        if begin is None or last is None or end is None:
+            begin = first
+        elif first > end + near:
+            yield begin, last, end - begin
             begin = first
         last, end = first, first + steps
-    if end > begin:
+    if begin is not None and last is not None and end is not None:
         yield begin, last, end - begin

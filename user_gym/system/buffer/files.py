@@ -93,6 +93,14 @@ class Files:
         self.sync_folder(place)
         return made
 
+    def open(self, segment: int) -> Segment:
+        """One to read; whoever asked closes it. Raises Gone if there is none."""
+        path = self.path(segment)
+        try:
+            return Segment.open(path)
+        except FileNotFoundError as error:
+            raise Gone(f"segment {path} is not there; it was removed, or its disk is not mounted") from error
+
     @contextmanager
     def use(self, segment: int) -> Iterator[Segment]:
         """An open file; it stays open inside, whatever happens to its name. Raises Gone if there is none."""
@@ -142,12 +150,7 @@ class Files:
     def _opened(self, segment: int) -> Segment:
         while len(self._open) >= _OPEN:
             self._forget(next(iter(self._open)))
-        path = self.path(segment)
-        try:
-            opened = Segment.open(path)
-        except FileNotFoundError as error:
-            raise Gone(f"segment {path} is not there; it was removed, or its disk is not mounted") from error
-        self._open[segment] = opened
+        opened = self._open[segment] = self.open(segment)
         return opened
 
     def _forget(self, segment: int) -> None:

@@ -19,8 +19,6 @@ class Filing:
 
     Attributes:
         totals: steps ever, by group.
-        filed: rows of the blocks of the group "training" filed since `begin`, in the order of the schema.
-        changed: whether more than new rows came about since then.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -30,14 +28,14 @@ class Filing:
     def begin(self) -> None:
         """A transaction begins."""
         self.totals = {group: self._catalog.total(group) for group in schema.TABLES}
-        self.filed: list[tuple[int | float, ...]] = []
-        self.changed = False
+        self._begun = dict(self.totals)
         self._origin: tuple[tuple[str, ...], int, int] | None = None
 
     def end(self) -> None:
         """It is about to be committed."""
         for group, total in self.totals.items():
-            self._catalog.count(group, total)
+            if total != self._begun[group]:
+                self._catalog.count(group, total)
 
     def known(self, head: Head) -> Acknowledgement | None:
         """What was promised for this chunk before, if anything was; also if it was pruned since."""
@@ -59,15 +57,12 @@ class Filing:
         if table == "blocks":
             success = bool(summary[0])
             known = catalog.succeeded(source, head.episode)
-            row = (*place, *key, success or known, *summary[1:])
-            catalog.insert(table, row)
             if success and not known:
-                self.changed |= catalog.succeed(source, head.episode)
+                catalog.succeed(source, head.episode)
+            catalog.insert(table, (*place, *key, success or known, *summary[1:]))
             if head.follows and before is None:
                 catalog.add_gap(first, 1, ORPHANED)
                 catalog.note(GAP, (first,))
-                self.changed = True
-            self.filed.append(row)
         else:
             catalog.insert(table, (*place, *key))
         if after:
@@ -78,10 +73,8 @@ class Filing:
     def _adopt(self, table: str, orphan: int, follows: bool, first: int) -> None:
         """The chunk after this one came earlier."""
         self._catalog.precede(table, orphan, first)
-        if table == "blocks":
-            self.changed = True
-            if follows:
-                self._catalog.lift_gap(orphan, ORPHANED)
+        if table == "blocks" and follows:
+            self._catalog.lift_gap(orphan, ORPHANED)
 
     def _numbers(self, head: Head) -> tuple[int, int]:
         layout = head.layout.text.decode("ascii")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from user_gym.core import I64
+from user_gym.core import I64, Bool
 from user_gym.errors import BadOption
 
 
@@ -56,3 +56,11 @@ class Live:
         apart = np.flatnonzero(np.concatenate([[True], begin[1:] > end[:-1]]))
         last = np.concatenate([apart[1:], [len(begin)]]) - 1
         return Live.of(self.total, begin[apart], end[last] - begin[apart])
+
+    def contains(self, numbers: I64) -> Bool:
+        """Which of these numbers are of live steps."""
+        gap = np.searchsorted(self.gaps, numbers, side="right") - 1
+        inside = np.zeros(len(numbers), bool)
+        if len(self.gaps):
+            inside = (gap >= 0) & (numbers < self.gaps.take(gap) + self.missing.take(gap))
+        return (numbers >= 0) & (numbers < self.total) & ~inside

@@ -1,12 +1,12 @@
-"""What a store does beside its callers: writing through in time, and packing the index. It knows no blocks and no readers."""
+"""What a store does beside its callers: writing through in time, packing the index, holding the quota."""
 
 from __future__ import annotations
 
-from threading import Condition, RLock, Thread
+from collections.abc import Callable
+from threading import Condition, Thread
 
-from user_gym.system.buffer import connection
-from user_gym.system.buffer.files import Files
-from user_gym.system.buffer.writer import Writer, explained
+from user_gym.system.buffer import snapshot
+from user_gym.system.buffer.writing import Writing
 
 SYNC_EVERY = 0.5  # s from an append to writing through: with the time that takes, a power cut costs a second at most
 
@@ -15,17 +15,15 @@ class Housekeeping:
     """A thread of its own, from `start` to `close`.
 
     Args:
-        writer: of the store.
-        writing: lock of the writer.
-        files: of the store.
-        durable: each commit writes through by itself.
+        writing: of the store.
+        tidy: called now and then after appends.
     """
 
-    def __init__(self, writer: Writer, writing: RLock, files: Files, durable: bool) -> None:
-        self._writer, self._writing, self._files, self._durable = writer, writing, files, durable
+    def __init__(self, writing: Writing, tidy: Callable[[], object]) -> None:
+        self._writing, self._tidy = writing, tidy
         self._wake = Condition()
         self._dirty = self._closing = False
-        self._packed = 0
+        self._packed = 0  # number up to which the index is packed
         self._error: Exception | None = None
         self._thread = Thread(target=self._run, name="buffer-housekeeping", daemon=True)
 
@@ -41,21 +39,17 @@ class Housekeeping:
                 self._wake.notify()
 
     def check(self) -> None:
-        """Raise what stopped the thread: from then on nothing is as durable as it should be."""
+        """Raise what stopped the thread: from then on nothing is as durable as it was promised to be."""
         if self._error is not None:
             raise self._error
 
-    def sync(self) -> None:
-        """Write through all that is committed: first the segments, then the rows that name them."""
-        with self._writing:
-            ends = self._writer.unsynced()
-        for number, _ in ends.values():
-            with self._files.use(number) as segment:
-                self._files.sync(segment)
-        self._files.sync_index(self._files.folder / f"{connection.NAME}-wal")
-        with self._writing:
-            for group, (number, size) in ends.items():
-                self._writer.note_synced(group, number, size)
+    def pack(self) -> None:
+        """Write the packed columns of blocks that are new, a page a transaction."""
+        packed = -1
+        while packed != self._packed:
+            packed = self._packed
+            with self._writing.transaction() as catalog:
+                self._packed = snapshot.pack(catalog, packed, pages=1)
 
     def close(self) -> None:
         """End the thread."""
@@ -67,15 +61,18 @@ class Housekeeping:
 
     def _run(self) -> None:
         try:
-            while True:
-                with self._wake:
-                    self._wake.wait_for(lambda: self._dirty or self._closing)
-                    self._wake.wait_for(lambda: self._closing, SYNC_EVERY)
-                    if self._closing:
-                        return
-                    self._dirty = False
-                with explained(self._files.folder):
-                    if not self._durable:
-                        self.sync()
+            while self._wait():
+                if not self._writing.durable:
+                    self._writing.sync()
+                self.pack()
+                self._tidy()
         except Exception as error:
             self._error = error
+
+    def _wait(self) -> bool:
+        """Until there is something to do; False: the end."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._dirty or self._closing)
+            self._wake.wait_for(lambda: self._closing, SYNC_EVERY)
+            self._dirty = False
+            return not self._closing

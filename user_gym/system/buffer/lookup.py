@@ -117,6 +117,20 @@ class Lookup:
             self._check_open()
             return self._catalog.changes(after)
 
+    @contextmanager
+    def reading(self) -> Iterator[Catalog]:
+        """The catalog of one moment, for questions that come seldom. Raises Closed."""
+        with self._lock:
+            self._check_open()
+            with _reading(self._catalog):
+                yield self._catalog
+
+    def places(self) -> dict[int, int]:
+        """As `Catalog.places`."""
+        with self._lock:
+            self._check_open()
+            return self._catalog.places()
+
     def hide(self, first: int, steps: int) -> None:
         """This process does not sample these steps any more; for one that may not write them into the quarantine."""
         with self._lock:
@@ -163,8 +177,9 @@ class Lookup:
             self._index = None
             self.start()
             return
-        if moved := [change.first for change in changes if change.kind == MOVED]:
-            index.change(catalog.exactly(sorted(set(moved))))
+        if moved := sorted({(change.first, change.last) for change in changes if change.kind == MOVED}):
+            parts = [part for first, last in moved for part in catalog.entries(first, last + 1)]
+            index.change(Entries.joined(parts))
         if dropped := [(change.first, change.last) for change in changes if change.kind == DROPPED]:
             index.drop(dropped)
 

@@ -94,11 +94,11 @@ def _compare(catalog: Catalog, files: Files, new: bool, drop_absent: bool) -> No
         if there is None:
             _lose(catalog, number, files.path(number))
         elif there != size or synced != size:
-            _reconcile(catalog, files, number, synced, there)
+            reconcile(catalog, files, number, synced)
     unknown = sorted((number, place) for place in files.places for number in found[place].keys() - known.keys())
     for row, (number, place) in enumerate(unknown):
         # What is new since a commit may not have been written through; all of an index made anew need not be read for that.
-        _adopt(catalog, files, number, place, found[place][number], items=not new or row >= len(unknown) - _NEWEST)
+        _adopt(catalog, files, number, place, items=not new or row >= len(unknown) - _NEWEST)
 
 
 def _lose(catalog: Catalog, number: int, path: Path) -> None:
@@ -110,36 +110,50 @@ def _lose(catalog: Catalog, number: int, path: Path) -> None:
         catalog.database.execute("DELETE FROM segments WHERE id = ?", (number,))
 
 
-def _adopt(catalog: Catalog, files: Files, number: int, place: int, there: int, items: bool) -> None:
+def _adopt(catalog: Catalog, files: Files, number: int, place: int, items: bool) -> None:
     files.put({number: place})
     with _transaction(catalog):
         catalog.add_segment(number, False, place)
         catalog.database.execute("DELETE FROM quarantine WHERE segment = ?", (number,))
-    _reconcile(catalog, files, number, 0, there, items)
+    reconcile(catalog, files, number, items=items)
 
 
-def _reconcile(catalog: Catalog, files: Files, number: int, synced: int, there: int, items: bool = True) -> None:
-    """Compare a segment with its rows, from where it may be another than they say; `items`: its pictures too."""
+def reconcile(catalog: Catalog, files: Files, number: int, since: int = 0, items: bool = True) -> None:
+    """Compare a segment with its rows.
+
+    Args:
+        catalog: outside a transaction.
+        files: where it lies.
+        number: of the segment; nobody appends to it.
+        since: bytes of it that need no look.
+        items: look at the pictures too.
+    """
     filing = Filing(catalog)
     with _opened(files.path(number)) as segment, _transaction(catalog):
         filing.begin()
-        start = max(FIRST, min(synced, there))
-        found = {piece.offset: piece for piece in segment.scan(start, items=items)}
-        rows = {table: _rows(catalog, table, number, start, there < synced) for table in schema.TABLES.values()}
-        for table, offsets in rows.items():
-            bad = [first for offset, first in offsets.items() if offset not in found or found[offset].head is None]
+        start = max(FIRST, min(since, segment.size))
+        pieces = list(segment.scan(start, items=items))
+        heads = {piece.offset: piece.head for piece in pieces if piece.head is not None}
+        indexed: set[int] = set()
+        for group, table in schema.TABLES.items():
+            bad: list[int] = []
+            for offset, first, *key in _rows(catalog, table, number, start, everything=segment.size < since or since == 0):
+                head = heads.get(offset)
+                if head is not None and key == [head.source, head.episode, head.sequence] and head.group == group:
+                    indexed.add(offset)
+                else:
+                    bad.append(first)
             if bad:
-                _log.warning("%d blocks at the end of %s are damaged; they are quarantined", len(bad), segment.path)
-                dropping.quarantine(catalog, table, bad, "damaged where it was not written through")
-        end, live, raw = start, 0, False
-        for piece in found.values():
+                _log.warning("%d blocks of %s are damaged, and quarantined", len(bad), segment.path)
+                dropping.quarantine(catalog, table, bad, "damaged, or another than the index said")
+        end, live = start, 0
+        for piece in pieces:
             if piece.head is not None:
                 end = piece.offset + piece.nbytes
-                raw |= piece.head.group == "raw"
-                if not any(piece.offset in offsets for offsets in rows.values()) and filing.known(piece.head) is None:
+                if piece.offset not in indexed and filing.known(piece.head) is None:
                     filing.file(piece.head, number, piece.offset)
                     live += piece.nbytes
-        for piece in found.values():
+        for piece in pieces:
             if piece.head is None and piece.offset < end:
                 dropping.note_damage(catalog, number, piece.offset, piece.nbytes, piece.reason)
         if end < segment.size:
@@ -147,22 +161,26 @@ def _reconcile(catalog: Catalog, files: Files, number: int, synced: int, there: 
             segment.truncate(end)
         files.sync(segment)
         catalog.extend_segment(number, end, end, live)
-        if raw:
+        if any(head.group == "raw" for head in heads.values()):
             catalog.database.execute("UPDATE segments SET raw = 1 WHERE id = ?", (number,))
         filing.end()
 
 
-def _rows(catalog: Catalog, table: str, number: int, start: int, all_rows: bool) -> dict[int, int]:
-    """Offset -> first of the blocks of a segment that end behind `start`."""
-    if all_rows:
-        query = f"SELECT offset, first FROM {table} WHERE segment = ? AND offset + nbytes > ?"
-        return dict(catalog.database.execute(query, (number, start)).fetchall())
-    rows: dict[int, int] = {}
-    for first, segment, offset in catalog.database.execute(f"SELECT first, segment, offset FROM {table} ORDER BY first DESC"):
-        if segment < number or (segment == number and offset < start):
+def _rows(catalog: Catalog, table: str, number: int, start: int, everything: bool) -> list[tuple[int, int, str, int, int]]:
+    """Offset, first, source, episode, sequence of the blocks of a segment that end behind `start`."""
+    query = (
+        f"SELECT segment, offset, first, name, episode, sequence, offset + nbytes FROM {table} "
+        "CROSS JOIN sources ON sources.id = source"
+    )
+    if everything:
+        found = catalog.database.execute(f"{query} WHERE segment = ? AND offset + nbytes > ?", (number, start))
+        return [row[1:6] for row in found]
+    rows: list[tuple[int, int, str, int, int]] = []
+    for row in catalog.database.execute(f"{query} ORDER BY first DESC"):
+        if row[0] < number or (row[0] == number and row[6] <= start):
             break  # older blocks lie before, or were moved to segments with higher numbers
-        if segment == number:
-            rows[offset] = first
+        if row[0] == number:
+            rows.append(row[1:6])
     return rows
 
 

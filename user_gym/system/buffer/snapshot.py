@@ -25,22 +25,28 @@ def load(catalog: Catalog) -> Entries:
     return Entries.joined(list(_parts(catalog)))
 
 
-def pack(catalog: Catalog, since: int = 0) -> int:
-    """Write pages for full runs of blocks from number `since` on that no page holds; inside a transaction.
+def pack(catalog: Catalog, since: int, pages: int) -> int:
+    """Write at most so many pages, of blocks from number `since` on that no page holds; inside a transaction.
 
     Returns:
-        The number from which on blocks are in no page: `since` of the next call.
+        The number from which on blocks may be in no page: `since` of the next call.
     """
-    held = catalog.database.execute("SELECT first, last FROM pages WHERE last >= ? ORDER BY first", (since,)).fetchall()
-    for first, last in [*held, (1 << 62, 1 << 62)]:
-        for part in catalog.entries(since, first, many=PAGE):
-            if len(part) < PAGE and first == 1 << 62:
-                return since
+    while pages:
+        held = catalog.database.execute(
+            "SELECT first, last FROM pages WHERE last >= ? ORDER BY first LIMIT 1", (since,)
+        ).fetchone()
+        first, last = held or (None, -1)
+        if first is None and not catalog.has(since, PAGE):
+            break  # the newest blocks are too few for a page
+        part = next(catalog.entries(since, first, PAGE), None)
+        if part is not None:
             data = b"".join(column.tobytes() for column in part.columns)
-            row = int(part.first[0]), int(part.first[-1]), zlib.crc32(data), data
+            since = int(part.first[-1]) + 1
+            row = int(part.first[0]), since - 1, zlib.crc32(data), data
             catalog.database.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", row)
-            since = row[1] + 1
-        since = max(since, last + 1)
+            pages -= 1
+        else:
+            since = last + 1
     return since
 
 

@@ -5,48 +5,48 @@ One process writes, many read, and each may do so from many threads. It knows no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from threading import RLock
 
-from user_gym.core import I64, Acknowledgement, whole
-from user_gym.errors import BadBlock, BadOption, Closed, Unwritable
-from user_gym.system.buffer import connection, filing, recovery
-from user_gym.system.buffer.block import Block, read_block
-from user_gym.system.buffer.catalog import Change
-from user_gym.system.buffer.entries import Entries, Entry
+from user_gym.core import Acknowledgement, real, whole
+from user_gym.errors import BadOption, Unwritable
+from user_gym.system.buffer import compaction, connection, dropping, filing, pruning, recovery, repair, tiers
+from user_gym.system.buffer.block import Block
+from user_gym.system.buffer.condition import parse
+from user_gym.system.buffer.entries import Entry
 from user_gym.system.buffer.files import Files
-from user_gym.system.buffer.gaps import Live
-from user_gym.system.buffer.head import Head, sizes
 from user_gym.system.buffer.housekeeping import Housekeeping
 from user_gym.system.buffer.joining import Joining
 from user_gym.system.buffer.lock import WriterLock
 from user_gym.system.buffer.lookup import Lookup
+from user_gym.system.buffer.quota import Enforced, Quota, enforce
+from user_gym.system.buffer.stored import Stored
 from user_gym.system.buffer.writer import Writer, explained
+from user_gym.system.buffer.writing import Writing
 
 DURABILITY = ("power", "kill")
 SEGMENT_BYTES = 128 << 20  # large enough to read in sequence, small enough to compact
-_FIRST_READ = 16 << 10  # bytes: the prefix of most blocks
 
 
-class Store:
+class Store(Stored):
     """Thread-safe. Made by `Store.open`; ends with `close`.
 
     Attributes:
-        folder: in which it lies.
         read_only: whether it was opened so.
-        lookup: where live steps lie.
-        files: the segments.
     """
 
-    def __init__(self, folder: Path, files: Files, lookup: Lookup, lock: WriterLock | None, writer: Writer | None) -> None:
-        self.folder, self.files, self.lookup, self.read_only = folder, files, lookup, writer is None
-        self._lock, self._writer = lock, writer
-        self._writing = RLock()  # the writer
-        self._joining = Joining(self._commit, self._writing)
+    def __init__(
+        self, folder: Path, files: Files, lookup: Lookup, lock: WriterLock | None = None, writing: Writing | None = None
+    ) -> None:
+        super().__init__(folder, files, lookup)
+        self.read_only = writing is None
+        self._lock, self._writing = lock, writing
+        self._joining = Joining(self._commit, writing.lock if writing else RLock())
+        self._quota: Quota | None = None
         self._housekeeping: Housekeeping | None = None
-        self._closed = False
 
     @classmethod
     def open(
@@ -55,6 +55,7 @@ class Store:
         *,
         durability: str = "power",
         segment_bytes: int = SEGMENT_BYTES,
+        bound: Quota | None = None,
         read_only: bool = False,
         drop_absent: bool = False,
         files: type[Files] = Files,
@@ -66,6 +67,7 @@ class Store:
             durability: what an acknowledgement survives. "power": a power cut. "kill": the death of the process; a power cut
                 takes what was acknowledged in the last second.
             segment_bytes: after so many a new segment begins.
+            bound: on the bytes of the segments; what has to leave does so beside the appends.
             read_only: see what is committed; there may be a writer in another process, and media that cannot be written.
             drop_absent: quarantine what lies in a cold place that is not there now, instead of refusing to open.
             files: how files are made and synced; another class is a model of a disk that fails.
@@ -88,7 +90,7 @@ class Store:
         lock = WriterLock.take(folder)
         opened = files(folder)
         try:
-            return cls._open_writer(folder, opened, lock, durability == "power", segment_bytes, drop_absent)
+            return cls._open_writer(folder, opened, lock, durability == "power", segment_bytes, bound, drop_absent)
         except BaseException:
             opened.close()
             lock.release()
@@ -97,13 +99,20 @@ class Store:
     @classmethod
     def _open_reader(cls, folder: Path, files: Files) -> Store:
         lookup = Lookup(lambda: connection.connect_reader(folder))
-        store = cls(folder, files, lookup, None, None)
+        files.put(lookup.places())
         lookup.start()
-        return store
+        return cls(folder, files, lookup)
 
     @classmethod
     def _open_writer(
-        cls, folder: Path, files: Files, lock: WriterLock, durable: bool, segment_bytes: int, drop_absent: bool
+        cls,
+        folder: Path,
+        files: Files,
+        lock: WriterLock,
+        durable: bool,
+        segment_bytes: int,
+        bound: Quota | None,
+        drop_absent: bool,
     ) -> Store:
         with explained(folder):
             catalog = recovery.recovered(folder, files, durable, drop_absent)
@@ -115,8 +124,10 @@ class Store:
         except BaseException:
             catalog.database.close()
             raise
-        store = cls(folder, files, lookup, lock, writer)
-        store._housekeeping = Housekeeping(writer, store._writing, files, durable)
+        writing = Writing(writer, files, durable)
+        store = cls(folder, files, lookup, lock, writing)
+        store._quota = bound
+        store._housekeeping = Housekeeping(writing, store._tidy)
         store._housekeeping.start()
         lookup.start()
         return store
@@ -146,86 +157,71 @@ class Store:
         return self._joining(blocks)
 
     def _commit(self, requests: Sequence[Sequence[Block]]) -> list[list[Acknowledgement]]:
-        writer = self._writable()
+        writing = self._writable()
         assert self._housekeeping is not None
         self._housekeeping.check()
-        answers = writer.append(requests)
+        answers = writing.append(requests)
         self._housekeeping.wake()
         return answers
 
-    @contextmanager
-    def writing(self) -> Iterator[Writer]:
-        """Alone with the writer, inside one transaction. Raises Unwritable, Closed, NoSpace."""
-        with self._writing:
-            writer = self._writable()
-            with writer.transaction():
-                yield writer
+    def sync(self) -> None:
+        """All that was acknowledged survives a power cut from here on, at each level. Raises Unwritable, NoSpace, Closed."""
+        self._writable().sync()
 
-    # Where steps lie.
+    # Maintenance.
 
-    @property
-    def live(self) -> Live:
-        """What can be sampled now: draw ordinals below its length, and hand it to `locate` with them."""
-        return self.lookup.live
+    def quarantine(self, entry: Entry, reason: str) -> None:
+        """A block turned out to be bad: it is not sampled any more. Opened read-only, in this process alone."""
+        if self._writing is None:
+            self.lookup.hide(entry.first, entry.steps)
+        else:
+            with self._writable().transaction() as catalog:
+                dropping.quarantine(catalog, "blocks", (entry.first,), reason)
 
-    @property
-    def total(self) -> int:
-        """Steps ever."""
-        return self.lookup.live.total
+    def prune(self, where: str | None = None, firsts: Iterable[int] = ()) -> int:
+        """Blocks leave: those of which every step satisfies a condition, or those with these numbers.
 
-    def __len__(self) -> int:
-        return len(self.lookup.live)
-
-    def locate(self, ordinals: I64, live: Live | None = None) -> tuple[Entries, I64]:
-        """The block that holds each live step, and which of its steps that is.
-
-        Args:
-            ordinals: 0 .. len - 1, in any order.
-            live: what they count; by default what is live now.
+        A chunk that comes again is still known. Files in which nothing lives are deleted; what shares one with live blocks
+        stays on the disk until `compact`. Returns the bytes of the blocks.
 
         Raises:
-            BadOption: an ordinal is out of range.
-            Gone: a block was dropped since `live`.
+            BadOption: `where` is no condition.
         """
-        numbers = (self.live if live is None else live).numbers(ordinals)
-        found = self.lookup.find(numbers)
-        return found, numbers - found.first
+        writing = self._writable()
+        with writing.transaction() as catalog:
+            leaving = pruning.chosen(catalog, parse(where)) if where is not None else list(firsts)
+        freed = pruning.prune(writing, leaving)
+        pruning.delete_empty(writing)
+        return freed
 
-    def entries(self, since: int = 0) -> Entries:
-        """All blocks whose number is `since` or above."""
-        return self.lookup.entries(since)
+    def compact(self, dead: float = 0.5) -> int:
+        """Write segments anew of which at least this share is dead; 0.0: all that hold anything dead. Returns the bytes won."""
+        writing = self._writable()
+        dead = max(real("dead", dead, 0.0, 1.0, "a share 0..1"), sys.float_info.min)
+        writing.retire()
+        won = pruning.delete_empty(writing)
+        return won + sum(compaction.compact(writing, number) for number in compaction.candidates(writing, dead))
 
-    def changes(self, after: int) -> list[Change]:
-        """What became of blocks that were there already, since the change with this id."""
-        return self.lookup.changes(after)
+    def move_cold(self, folder: str | Path, keep_bytes: int = 0) -> int:
+        """Move the oldest segments to a folder on another disk until at most `keep_bytes` stay. Returns the bytes moved."""
+        writing = self._writable()
+        return tiers.move(writing, tiers.coldest(writing, whole("keep_bytes", keep_bytes, 0)), Path(folder))
 
-    # Bytes.
+    def enforce(self, bound: Quota) -> Enforced:
+        """Hold a quota once; given to `open`, it is held all the time."""
+        return enforce(self._writable(), bound)
 
-    def read_prefix(self, entry: Entry) -> Head:
-        """All of a block but its pictures. Raises BadBlock if it is damaged or another than the index says, Gone."""
-        with self.files.use(entry.segment) as segment:
-            data = segment.read(entry.offset, min(_FIRST_READ, entry.nbytes))
-            prefix = sizes(data).prefix
-            if prefix > len(data):
-                data += segment.read(entry.offset + len(data), min(prefix, entry.nbytes) - len(data))
-        head = Head.parse(data)
-        if (head.steps, head.block_bytes) != (entry.steps, entry.nbytes):
-            found = f"{head.steps} steps in {head.block_bytes} bytes"
-            raise BadBlock("block", found, f"{entry.steps} in {entry.nbytes}, as the index says", entry.offset)
-        return head
+    def repair(self, progress: repair.Progress = repair.unseen) -> None:
+        """Read everything; quarantine what is bad, and enter what is sound and not in the index."""
+        repair.repair(self._writable(), progress)
 
-    def read(self, entry: Entry, begin: int, stop: int) -> bytes:
-        """Bytes of a block, counted from its start; what `Head.span` asks for. Raises BadBlock, Gone."""
-        with self.files.use(entry.segment) as segment:
-            return segment.read(entry.offset + begin, stop - begin)
-
-    def read_block(self, entry: Entry) -> Block:
-        """All of a block. Raises BadBlock, Gone."""
-        return read_block(self.read(entry, 0, entry.nbytes))
+    def _tidy(self) -> None:
+        if self._quota is not None and self._writing is not None:
+            enforce(self._writing, self._quota)
 
     def close(self) -> None:
         """Write through what is left, and let go of files and lock; may be called twice."""
-        with self._writing:
+        with self._writing.lock if self._writing else nullcontext():
             if self._closed:
                 return
             self._closed = True
@@ -233,27 +229,15 @@ class Store:
             self._housekeeping.close()
         self.lookup.close()
         try:
-            if self._writer is not None:
-                with self._writing:
-                    self._finish(self._writer)
+            if self._writing is not None:
+                self._writing.close()
         finally:
             self.files.close()
             if self._lock is not None:
                 self._lock.release()
 
-    def _finish(self, writer: Writer) -> None:
-        try:
-            writer.close()
-        finally:
-            writer.abandon()
-            writer.catalog.database.close()
-
-    def _writable(self) -> Writer:
+    def _writable(self) -> Writing:
         self._check_open()
-        if self._writer is None:
+        if self._writing is None:
             raise Unwritable(f"buffer {self.folder} was opened with read_only=True; allowed: reading; open it without")
-        return self._writer
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise Closed(f"buffer {self.folder} is closed; open it again")
+        return self._writing

@@ -59,7 +59,7 @@ class Writer:
 
     def append(self, requests: Sequence[Sequence[Block]]) -> list[list[Acknowledgement]]:
         """Store the blocks of several callers in one commit. Raises NoSpace, Unwritable, BadBlock; then none is stored."""
-        self._retire()
+        self.retire(self._segment_bytes)
         with self.transaction():
             answers = [[self._append(block) for block in blocks] for blocks in requests]
             for active in self._active.values():
@@ -95,6 +95,16 @@ class Writer:
         if active is not None and active.number == number:
             active.synced = max(active.synced, size)
 
+    def retire(self, least: int = 0) -> None:
+        """Leave segments of this many bytes; a batch never spans two, so that taking it back is cutting one."""
+        for group, active in list(self._active.items()):
+            if active.size >= least:
+                self._files.sync(active.segment)
+                with self.transaction():
+                    self.catalog.extend_segment(active.number, active.size, active.size, 0)
+                active.segment.close()
+                del self._active[group]
+
     def resume(self, group: str, number: int, size: int) -> None:
         """Go on appending to a segment that is there, if it has room."""
         if size < self._segment_bytes:
@@ -106,13 +116,7 @@ class Writer:
 
     def close(self) -> None:
         """Let go of the files, all bytes on the disk, and say so in the index."""
-        for active in self._active.values():
-            self._files.sync(active.segment)
-            active.synced = active.size
-        with self.transaction():
-            for active in self._active.values():
-                self.catalog.extend_segment(active.number, active.size, active.synced, 0)
-        self.abandon()
+        self.retire()
 
     def abandon(self) -> None:
         """Let go of the files as they are."""
@@ -135,14 +139,6 @@ class Writer:
         self._active[group] = active
         self.catalog.add_segment(number, group == "raw", HERE)
         return active
-
-    def _retire(self) -> None:
-        """Full segments are left; a batch never spans two, so that taking it back is cutting one."""
-        for group, active in list(self._active.items()):
-            if active.size >= self._segment_bytes:
-                self._files.sync(active.segment)
-                active.segment.close()
-                del self._active[group]
 
     def _take_back(self) -> None:
         self.catalog.rollback()
