@@ -26,10 +26,12 @@ _counter = itertools.count()
 class Rig:
     """A twin, a driver, and what only a twin can tell."""
 
-    def __init__(self, robot: str = "arx-x5", control: str = "tcp", twin: Any = None, **options: Any) -> None:
+    def __init__(
+        self, robot: str = "arx-x5", control: str = "tcp", twin: Any = None, bus: str | None = None, **options: Any
+    ) -> None:
         self.spec = specs.spec(robot)
         self.task = Bench(self.spec)
-        name = f"virtual:arx-{os.getpid()}-{next(_counter)}"
+        name = bus or f"virtual:arx-{os.getpid()}-{next(_counter)}"
         self.twin = CanTwin(self.spec, self.task, name, **{"friction": 0.0, **(twin or {})})
         self.twin.open()
         side = self.twin.side

@@ -5,12 +5,12 @@ import pytest
 from arx_rig import PERIOD, Rig
 
 from user_gym.core import Command, Compliance
-from user_gym.errors import BadAction, BadOption, Closed, LinkLost, Stopped, Unreachable
+from user_gym.errors import BadAction, BadOption, Closed, LinkLost, MissingSystem, Stopped, Unreachable
 from user_gym.real.arx.driver import ArxDriver
 from user_gym.real.clock import WallClock
 from user_gym.real.driver import Clock, Driver
 from user_gym.robots import specs
-from user_gym.robots.wire import damiao
+from user_gym.robots.wire import buses, damiao
 from user_gym.robots.wire.damiao import Operation, Special
 
 ARMS = pytest.mark.parametrize("robot", ["arx-x5", "arx-l5"])
@@ -46,6 +46,18 @@ def test_an_order_is_reached_and_held(robot):
         assert np.abs(rig.tool - target[:3]).max() < 5e-4
         assert state.time == pytest.approx(1.5)
         assert np.abs(state.velocity).max() < 0.05  # a motor tells its speed in steps of 0.022 rad/s
+
+
+def test_twin_and_driver_meet_on_the_kernels_bus():
+    try:
+        buses.check_interface("vcan0")
+    except (MissingSystem, LinkLost) as error:
+        pytest.skip(f"{error}; a virtual one: ip link add vcan0 type vcan; ip link set vcan0 up")
+    with Rig(bus="socketcan:vcan0") as rig:  # the only test there: other workers would be other members of the same bus
+        rig.go()
+        target = rig.start + [0.02, 0, 0, 0, 0, 0]
+        assert rig.stay(target, 15).tcp[:3] == pytest.approx(target[:3], abs=5e-4)
+        assert np.abs(rig.tool - target[:3]).max() < 5e-4
 
 
 @pytest.mark.parametrize("friction", [0.0, 0.3])

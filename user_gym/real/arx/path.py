@@ -110,4 +110,4 @@ def _errors(spec: RobotSpec, q: F64, target: F64, turn: F64) -> tuple[F64, F64]:
 def _least_squares(j: F64, error: F64) -> F64:
     """The step (6,) rad; none for a joint whose column is 0."""
     j = _WEIGHT[:, None] * j
-    return np.linalg.solve(j.T @ j + _DAMPING * _EYE, j.T @ (_WEIGHT * error))
+    return np.asarray(np.linalg.solve(j.T @ j + _DAMPING * _EYE, j.T @ (_WEIGHT * error)), float)
