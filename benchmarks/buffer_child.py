@@ -1,4 +1,4 @@
-"""The parent's end of a contestant's process, and taking turns. It knows no workload.
+"""The parent's end of a contestant's process. It knows no workload.
 
 Peers run in the interpreters that the environment variable USER_GYM_BENCH_PEERS lists (separated as in PATH); each contestant
 takes the first that can import its package, else it is not measured, and the tables say so.
@@ -10,11 +10,14 @@ import functools
 import json
 import os
 import select
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.turns import NotMeasured
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -26,10 +29,6 @@ PACKAGES = {
 }
 # Keep freed memory instead of returning it after each batch: the allocator then has no pages to clear.
 TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(256 << 20)}
-
-
-class NotMeasured(Exception):
-    """Why a contestant is absent from a table."""
 
 
 def interpreter(who: str) -> str:
@@ -56,7 +55,6 @@ class Child:
         spec: what it is: see benchmarks/buffer_contestants.py.
         environment: further variables, such as TUNED.
         prefix: words before the interpreter, such as a shell that joins a control group.
-        log: file for what the process says on stderr.
     """
 
     def __init__(
@@ -115,16 +113,20 @@ class Child:
         self.end()
 
 
-def in_turns(turns: Mapping[str, Callable[[], float]], repetitions: int) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Call each so many times, every round beginning with another one; values by name, and reasons of those that failed."""
-    values: dict[str, list[float]] = {name: [] for name in turns}
-    absent: dict[str, str] = {}
-    names = list(turns)
-    for k in range(repetitions):
-        for name in names[k % max(1, len(names)) :] + names[: k % max(1, len(names))]:
-            if name not in absent:
-                try:
-                    values[name].append(turns[name]())
-                except NotMeasured as error:
-                    absent[name] = str(error)
-    return {name: column for name, column in values.items() if name not in absent}, absent
+class Sampling:
+    """Turns of one child, each of about so many seconds: batches per second."""
+
+    def __init__(self, child: Child, seconds: float) -> None:
+        child.do("sample", batches=2)  # what is made once
+        self._batches = max(2, round(seconds / max(child.do("sample", batches=2)["seconds"] / 2, 1e-6)))
+        self.child, self._cpu = child, list[float]()
+
+    def __call__(self) -> float:
+        answer = self.child.do("sample", batches=self._batches)
+        self._cpu.append(answer["cpu"] / self._batches)
+        return self._batches / answer["seconds"]
+
+    @property
+    def cpu(self) -> float:
+        """Median seconds of CPU a batch, all threads together."""
+        return statistics.median(self._cpu)

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import disk
-from benchmarks.bench_buffer import table
-from benchmarks.buffer_child import ROOT, Child, NotMeasured, in_turns
+from benchmarks.buffer_child import ROOT, Child
 from benchmarks.buffer_content import ROW_BYTES, render
 from benchmarks.machine import describe, keep
+from benchmarks.turns import NotMeasured, in_turns, table
 
 MB = 1 << 20
 
