@@ -239,6 +239,25 @@ def test_a_start_out_of_reach_moves_nothing(make, diary) -> None:
     robot.exchange(stay(state))
 
 
+def test_an_arm_that_does_not_arrive_at_its_start_is_a_fault(make) -> None:
+    robot = make(short=0.011)
+    robot.connect()
+    with pytest.raises(RobotFault, match=r"did not arrive at its start: off by \[.*0\.011"):
+        robot.reset(START)
+    with pytest.raises(RobotFault, match="did not arrive"):
+        robot.exchange(Command(0.0, tcp=START.tcp))
+
+
+def test_an_arm_that_is_parked_elsewhere_does_not_move(make, diary) -> None:
+    robot = make(turned=1.5)
+    robot.connect()
+    with pytest.raises(RobotFault, match=r"outside the workspace.*nothing moved"):
+        robot.reset(START)
+    with pytest.raises(BadOption, match="inside the workspace"):
+        robot.reset(replace(START, tcp=START.tcp + [0, 0, 0.1, 0, 0, 0]))
+    assert not [line for line in diary() if line.startswith("move")]
+
+
 def test_no_order_for_a_while_holds_the_arm_until_a_reset(make, diary) -> None:
     robot = make(clock=WallClock(), stale=0.15)
     robot.connect()

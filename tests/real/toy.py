@@ -63,12 +63,15 @@ class ToyDriver:
         hurried=False,
         slow=0.0,
         lowering=0.0,
+        short=0.0,
+        turned=0.0,
     ):
         self.spec, self.control, self.clock = spec, control, VirtualClock() if hurried else clock
         self.brakes, self.broken, self.wrench, self.slow = brakes, broken, wrench, slow
-        self.lowering = lowering
+        self.lowering, self.short = lowering, short
         self._diary, self._answers = diary, answers
         self._q, self._time, self._following = spec.home.copy(), 0.0, False
+        self._q[0] += turned
         self._gripper, self._pressed = 0.0, 0.0
         self._interrupted = threading.Event()
 
@@ -96,7 +99,7 @@ class ToyDriver:
         )  # fmt: skip
 
     def move(self, waypoints, speed):
-        goals = [reach.solve(self.spec, w) for w in waypoints]
+        goals = [reach.solve(self.spec, w + [0, 0, self.short, 0, 0, 0]) for w in waypoints]
         self._following = False
         for waypoint, q in zip(waypoints, goals, strict=True):
             self.note(f"move {np.round(waypoint, 4).tolist()} {speed}")

@@ -24,7 +24,7 @@ from user_gym.real.patience import Patience, wait
 from user_gym.real.watch import BREAK_OFF
 from user_gym.robots.compliance import check
 
-_GO = "import sys; from user_gym.real.worker import main; main(int(sys.argv[1]))"
+_GO = "import sys; from user_gym.real.process import main; main(int(sys.argv[1]))"
 _LEAVE = 5.0  # s for a worker to exit once it has answered, or its pipe is closed
 _robots: weakref.WeakSet[RealRobot] = weakref.WeakSet()  # that were connected, and perhaps never closed
 _log = logging.getLogger(__name__)

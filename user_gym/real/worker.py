@@ -12,8 +12,6 @@ Ctrl-C at the terminal does not reach it: it runs in a session of its own. It is
 from __future__ import annotations
 
 import logging
-import signal
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -196,7 +194,9 @@ class Worker:
             except Closed:  # its connect left nothing that could recover
                 raise self._fault from None
             self._fault = None
-        way = approach.plan(driver.measure().tcp, start.tcp, job.workspace)
+        state = driver.measure()
+        way = approach.plan(state.tcp, start.tcp, job.workspace)
+        approach.check(job.spec, state, way, job.workspace)
         self._move(way.retreat)
         if self._scene is not None:
             self._scene.arrange(start)
@@ -277,24 +277,3 @@ class Worker:
     def _interrupt(self) -> None:
         """From the watch's thread: break off a call that blocks, where the driver can."""
         getattr(self._driver, "interrupt", lambda: None)()
-
-
-def main(descriptor: int) -> None:
-    """What the process runs: takes its job from the pipe, then serves."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    with Connection(descriptor) as link:
-        try:
-            job: Job = link.recv()
-            worker = Worker(job, link)
-            worker.open()
-        except EOFError:
-            return
-        except Exception as error:  # top of a process
-            known = error if isinstance(error, UserGymError) else RobotFault(f"worker: {type(error).__name__}: {error}")
-            link.send(Reply(0, error=described(known)))
-            if known is error:
-                return  # the parent raises it
-            raise
-        link.send(Reply(0))
-        worker.run()
