@@ -59,7 +59,9 @@ DTYPES = hnp.scalar_dtypes() | st.sampled_from(["S3", "U2", ">f4", "float16", "b
 
 def columns(rows: int, dtypes=DTYPES):
     """Named columns of any kind and size, some of them heavy."""
-    shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4) | st.sampled_from([(40, 40, 3), (4096,), (3, 700)])
+    shapes = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4) | st.sampled_from(
+        [(40, 40, 3), (4096,), (3, 700)]
+    )
     column = st.tuples(dtypes, shapes, st.integers(0, 3), st.integers(0, 2**32 - 1)).map(lambda args: _column(rows, *args))
     return st.dictionaries(TEXT, column, max_size=3)
 

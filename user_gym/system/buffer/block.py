@@ -86,7 +86,7 @@ def read_block(data: Bytes) -> Block:
 
 def _last(before: Mapping[str, NDArray[Any]] | None, column: Column) -> NDArray[Any]:
     row = None if before is None else before.get(column.name)
-    if row is None or row.shape != column.shape or row.dtype != column.dtype:
+    if row is None or row.shape != column.shape or not np.can_cast(row.dtype, column.dtype, "equiv"):
         found = None if row is None else f"{row.dtype}{row.shape}"
         allowed = f"{column.dtype}{column.shape}, the last observation of the block before, which this one follows"
         raise BadOption(f"before: {column.name!r}", found, allowed)

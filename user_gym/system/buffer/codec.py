@@ -63,10 +63,10 @@ class Coding:
         if self.name not in _KINDS:
             raise BadOption("coding", self.name, ", ".join(_KINDS))
         least, most = (1, 1) if self.reference == ALONE else (2, (1 << 31) - 1)
-        if not least <= self.keyframe <= most:
+        if type(self.keyframe) is not int or not least <= self.keyframe <= most:
             raise BadOption(f"keyframe of {self.name}", self.keyframe, f"a whole number, {least}..{most}")
         least, most = (1, 100) if self.name == "jpeg" else (0, 0)
-        if not least <= self.quality <= most:
+        if type(self.quality) is not int or not least <= self.quality <= most:
             raise BadOption(f"quality of {self.name}", self.quality, f"a whole number, {least}..{most}")
 
     @property

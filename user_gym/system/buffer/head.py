@@ -175,10 +175,7 @@ class Head:
         """Check what was read of a row: the bytes of its item of each heavy column, in their order. Raises BadBlock."""
         columns = len(self.layout.heavy)
         for place, (key, item) in enumerate(zip(self.layout.heavy, items, strict=True), row * columns):
-            if zlib.crc32(item) != self._checks[place]:
-                raise BadBlock(
-                    f"CRC of row {row} of {key}", "another", "as in the table", self.prefix_bytes + self._offsets[place]
-                )
+            _check(item, self._checks[place], f"row {row} of {key}", self.prefix_bytes + self._offsets[place])
 
     def verify_all(self, data: Bytes) -> None:
         """Check all bytes of the block behind the prefix. Raises BadBlock."""
@@ -191,7 +188,7 @@ class Head:
             at = places[row * columns : (row + 1) * columns + 1]
             self.verify(row, [view[begin:end] for begin, end in pairwise(at)])
         if any(view[places[-1] :]):
-            raise BadBlock("padding at the end", "another", "zeros", places[-1])
+            raise BadBlock("padding at the end", bytes(view[places[-1] :]), "zeros", places[-1])
 
     def _decode(
         self,
@@ -215,8 +212,8 @@ class Head:
             if begin < 0 or stop > len(view):
                 raise BadBlock(f"row {row + first} of {column.key}", "missing", f"bytes {begin + start}..{stop + start - 1}")
             piece = view[begin:stop]
-            if verify and zlib.crc32(piece) != self._checks[place]:
-                raise BadBlock(f"CRC of row {row + first} of {column.key}", "another", "as in the table", begin + start)
+            if verify:
+                _check(piece, self._checks[place], f"row {row + first} of {column.key}", begin + start)
             return piece
 
         flat = [_flat(target, column) for target in out]
@@ -234,6 +231,12 @@ def stored_from(column: Column, follows: bool) -> int:
 def stored_to(column: Column, steps: int) -> int:
     """One more than the last row of a column that a block holds."""
     return steps + (column.of == OBS)
+
+
+def _check(item: Any, wanted: int, what: str, offset: int) -> None:
+    found = zlib.crc32(item)
+    if found != wanted:
+        raise BadBlock(f"CRC of {what}", f"{found:#010x}", f"{wanted:#010x}, as in the tables", offset)
 
 
 def _coding(column: Column) -> Any:

@@ -148,7 +148,7 @@ def _column(record: Any) -> Column:
 
 def _coding(record: dict[str, Any], column: Column) -> Coding:
     name, keyframe, quality = (record.get(key) for key in ("coding", "keyframe", "quality"))
-    if not isinstance(name, str) or type(keyframe) is not int or type(quality) is not int:
+    if not isinstance(name, str) or not isinstance(keyframe, int) or not isinstance(quality, int):
         raise BadBlock(f"coding of column {column.key}", record, "a name, and whole numbers for keyframe and quality")
     try:
         coding = Coding(name, keyframe, quality)

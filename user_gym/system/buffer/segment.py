@@ -83,13 +83,14 @@ class Segment:
         Raises:
             OSError: the disk is full or gone; the segment is then as it was before.
         """
-        offset, view = self._size, memoryview(data).cast("B")
+        descriptor, offset, view = self._open(), self._size, memoryview(data).cast("B")
         done = 0
         try:
             while done < len(view):
-                done += os.pwrite(self._open(), view[done:], offset + done)
+                done += os.pwrite(descriptor, view[done:], offset + done)
         except OSError:
-            os.ftruncate(self._open(), offset)
+            if done:
+                os.ftruncate(descriptor, offset)
             raise
         self._size = offset + len(view)
         return offset
