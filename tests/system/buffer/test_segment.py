@@ -135,7 +135,7 @@ def test_a_file_that_is_no_segment_is_refused(tmp_path) -> None:
 
 
 def test_a_segment_opened_to_read_cannot_be_written(segment) -> None:
-    with Segment.open(segment.path) as other, pytest.raises(OSError, match="Bad file descriptor|Invalid argument"):
+    with Segment.open(segment.path) as other, pytest.raises(OSError, match=r"descriptor|argument"):
         other.append(BLOCKS[0])
     with Segment.open(segment.path, write=True) as other:
         assert other.append(BLOCKS[0]) == PLACES[-1]
