@@ -81,7 +81,7 @@ def rows(robot: str) -> Iterator[str]:
                     os.kill(pid, number)
                 if victim == "driver":
                     os.kill(program.pid, signal.SIGSTOP)  # its next reset would catch the arm at once
-                trial.let_pass(max(WITHIN))
+                trial.wait(max(WITHIN))
                 travels = " / ".join(f"{1e3 * trial.witness.travel(mark, s):.0f}" for s in WITHIN)
                 speed, holds = trial.witness.speed(), alive(driver)
             kept = "holds the arm until `user-gym stop --release`" if holds else "ended"

@@ -1,6 +1,6 @@
 """Every fault that a twin can have, one at a time: what the environment reported, whether the arm stood, how training went on.
 
-    python -m benchmarks.fault_table                       # all; writes results/faults.md
+    python -m benchmarks.fault_table                       # all: the tables of docs/faults.md
     python -m benchmarks.fault_table --part deaths --robots arx-x5
 
 Each arm is a protocol twin in a process of its own behind the unmodified vendor client or our CAN driver. The scripted expert
@@ -25,7 +25,7 @@ import tyro
 
 from benchmarks import fault_deaths, fault_training
 from benchmarks.camera_stream import Stream
-from benchmarks.machine import describe, keep
+from benchmarks.machine import describe
 from benchmarks.twin_trial import Trial, alive, until
 from user_gym.core import F64
 from user_gym.errors import Reflex, UserGymError
@@ -227,8 +227,6 @@ class Options:
     """on which arms"""
     only: str = ""
     """injected: only faults whose name contains this"""
-    write: bool = True
-    """whether to write results/faults.md"""
 
 
 def table(part: str, robot: str, only: str) -> Iterator[str]:
@@ -239,21 +237,18 @@ def table(part: str, robot: str, only: str) -> Iterator[str]:
 
 
 def main(options: Options) -> None:
-    """Measure and keep."""
-    began, text = describe(), []
+    """Measure, and print each row when it is there."""
+    print(describe(), flush=True)
     heads = {"injected": HEAD, "deaths": fault_deaths.HEAD, "training": fault_training.HEAD}
     with tempfile.TemporaryDirectory() as folder:
         for name in ("STOPS", "LEASES"):  # no other arm of this user hears of it
             os.environ[f"USER_GYM_{name}"] = str(Path(folder) / name.lower())
         os.environ["USER_GYM_APPROVE"] = "1"  # where a twin is taken for a real arm
         for part in options.part:
-            text += ["", *heads[part]]
+            print("", *heads[part], sep="\n")
             for robot in options.robots:
                 for row in table(part, robot, options.only):
-                    text.append(row)
                     print(row, flush=True)
-    if options.write:
-        keep("faults", "\n".join(["# Faults", "", began, *text]))
 
 
 if __name__ == "__main__":

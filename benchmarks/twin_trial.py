@@ -216,9 +216,13 @@ class Trial:
     def let_pass(self, seconds: float) -> None:
         """So many s of the twin's time, in which nobody gives orders. A gated twin runs by itself meanwhile."""
         self.run(True)
+        self.wait(seconds)
+        self.run(False)
+
+    def wait(self, seconds: float) -> None:
+        """So many s of the twin's time, which passes by itself; that of a gated twin does once its client is dead."""
         end = self.witness.newest.time + seconds
         until(lambda: self.witness.newest.time >= end, f"{seconds:g} s of the twin's time")
-        self.run(False)
 
     def run(self, freely: bool) -> None:
         """Let a gated twin's time run by itself, or only in steps again."""
