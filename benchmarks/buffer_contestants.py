@@ -96,7 +96,7 @@ class Ours:
         from user_gym.system import Buffer
 
         self._options = dict(options or {})
-        known = {name: self._options[name] for name in ("cache_bytes", "durability") if name in self._options}
+        known = {name: self._options[name] for name in ("cache_bytes", "durability", "threads") if name in self._options}
         self._buffer: Any = Buffer.open(":memory:" if self._options.get("memory") else str(folder), **known)
         self._rng, self._loader, self._out = np.random.default_rng(0), None, None
         self._horizon = {"horizon": self._options["horizon"]} if "horizon" in self._options else {}
@@ -115,7 +115,7 @@ class Ours:
     def flush(self) -> None:
         """Append what waits to be appended together."""
         if self._waiting:
-            self._buffer.append(self._waiting)
+            self._buffer.extend(self._waiting)
             self._waiting = []
 
     @staticmethod
@@ -138,11 +138,9 @@ class Ours:
     def sample(self, n: int) -> Drawn:
         if self._options.get("loader"):
             if self._loader is None:
-                given = {name: self._options[name] for name in ("threads", "ahead") if name in self._options}
+                given = {name: self._options[name] for name in ("ahead",) if name in self._options}
                 self._loader = iter(self._buffer.loader(n, seed=0, **given, **self._horizon))
             batch = next(self._loader)
-        elif self._options.get("memory"):
-            batch = self._buffer.sample(n, self._rng, **self._horizon)
         else:
             batch = self._out = self._buffer.sample(n, self._rng, out=self._out, **self._horizon)
         return {**batch.obs, **{f"next_{name}": column for name, column in batch.next_obs.items()}}
