@@ -15,7 +15,7 @@ from user_gym.core import Chunk, real
 from user_gym.errors import BadChunk, BadOption, NotReset
 
 _FIRST_ROWS = 64
-_KINDS = ("policy", "demo")
+KINDS = ("policy", "demo")
 _NOBODY = -1  # policy version of a step that no policy chose
 _ACTIONS = ("action", "ordered")
 _STEP_COLUMNS = {
@@ -65,8 +65,8 @@ class ChunkBuilder:
         spec_hash: str = "",
         extra: Mapping[str, Any] | None = None,
     ) -> None:
-        if kind not in _KINDS:
-            raise BadOption("kind", kind, " or ".join(_KINDS))
+        if kind not in KINDS:
+            raise BadOption("kind", kind, " or ".join(KINDS))
         max_seconds = real("max_seconds", max_seconds, sys.float_info.min, math.inf, "s > 0")
         period = real("period", period, sys.float_info.min, sys.float_info.max, "s > 0")
         self._source, self._robot, self._task, self._kind, self._clock = source, robot, task, kind, clock
@@ -231,8 +231,8 @@ def check(chunk: Chunk) -> None:
     steps = len(chunk.reward)
     if steps == 0:
         raise BadChunk(f"{where} has no steps; allowed: 1 or more")
-    if chunk.kind not in _KINDS:
-        raise BadChunk(f"{where} has kind {chunk.kind!r}; allowed: {' or '.join(_KINDS)}")
+    if chunk.kind not in KINDS:
+        raise BadChunk(f"{where} has kind {chunk.kind!r}; allowed: {' or '.join(KINDS)}")
     if chunk.episode < 0 or chunk.sequence < 0:
         raise BadChunk(f"{where} has a negative number; episodes and sequences count from 0")
     if not chunk.obs:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from user_gym.errors import BadOption, MissingExtra
-from user_gym.system.buffer.codec import Coding, decode, encode
+from user_gym.system.buffer.codec import RAW, Coding, decode, encode
 from user_gym.system.buffer.encoder import Encoder
-from user_gym.system.buffer.trial import LZ4, RAW, ZSTD, Trial
+from user_gym.system.buffer.trial import LZ4, ZSTD, Trial
 
 SHAPE = (SIDE, SIDE, 3)
 LOSSLESS = (RAW, *LZ4, *ZSTD, Coding("key-lz4", 3), Coding("previous-lz4", 3), Coding("previous-zstd", 2))

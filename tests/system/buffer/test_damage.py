@@ -16,7 +16,7 @@ from toy_training import chunk
 from user_gym.errors import BadBlock
 from user_gym.system.buffer.block import read_block
 from user_gym.system.buffer.encoder import Encoder
-from user_gym.system.buffer.head import HEAD
+from user_gym.system.buffer.prefix import HEAD
 
 BLOCK = Encoder().encode(filmed(3)).data
 PRESSED = Encoder().encode(chunk(200)).data

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from user_gym.core import Chunk
 from user_gym.errors import BadBlock, BadOption
-from user_gym.system.buffer.head import Bytes, Head, stored_from, stored_to
+from user_gym.system.buffer.head import Head
 from user_gym.system.buffer.layout import EXTRA, OBS, STEP, Column
+from user_gym.system.buffer.prefix import Bytes, stored_from, stored_to
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,12 +60,13 @@ class Block:
         """All rows of a column, also the one that the block before holds."""
         head = self.head
         first, end = stored_from(column, head.follows), stored_to(column, head.steps)
-        if column.coding is None and not first:
+        light = column.key in head.layout.light
+        if light and not first:
             return head.light(column.key)
         rows = np.empty((end, *column.shape), column.dtype)
         if first:
             rows[0] = _last(before, column)
-        if column.coding is None:
+        if light:
             rows[first:] = head.light(column.key)
         else:
             begin, stop = head.span(first, end - 1)

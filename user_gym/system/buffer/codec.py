@@ -84,6 +84,9 @@ class Coding:
         return row - row % self.keyframe
 
 
+RAW = Coding()
+
+
 def press(data: Any, how: str) -> bytes:
     """Bytes made fewer by "lz4" or "zstd"; the GIL is released meanwhile. Raises MissingExtra."""
     if how == "lz4":

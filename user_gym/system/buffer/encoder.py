@@ -18,23 +18,8 @@ from numpy.typing import NDArray
 from user_gym.core import U8, Chunk
 from user_gym.errors import BadChunk, BadOption
 from user_gym.system.buffer.block import Block
-from user_gym.system.buffer.codec import Coding, encode, press
-from user_gym.system.buffer.head import (
-    ALIGNMENT,
-    FOLLOWS,
-    HEAD,
-    LARGEST,
-    LIGHT_ALIGNMENT,
-    LIGHT_LZ4,
-    MAGIC,
-    NUMBERS,
-    SURROGATE,
-    TEXTS,
-    VERSION,
-    Head,
-    padded,
-    stored_from,
-)
+from user_gym.system.buffer.codec import RAW, Coding, encode, press
+from user_gym.system.buffer.head import Head
 from user_gym.system.buffer.layout import (
     EXTRA,
     HEAVY_BYTES,
@@ -46,6 +31,21 @@ from user_gym.system.buffer.layout import (
     is_heavy,
     is_picture,
     storable,
+)
+from user_gym.system.buffer.prefix import (
+    ALIGNMENT,
+    FOLLOWS,
+    HEAD,
+    LARGEST,
+    LIGHT_ALIGNMENT,
+    LIGHT_LZ4,
+    MAGIC,
+    NUMBERS,
+    SURROGATE,
+    TEXTS,
+    VERSION,
+    padded,
+    stored_from,
 )
 from user_gym.system.buffer.trial import LZ4, ZSTD, Trial
 from user_gym.system.chunk import check
@@ -142,7 +142,7 @@ class Encoder:
         layout = plan.layouts.get(codings)
         if layout is None:
             of = dict(zip(plan.heavy, codings, strict=True))
-            columns = [replace(column, coding=of.get(number)) for number, column in enumerate(plan.columns)]
+            columns = [replace(column, coding=of.get(number, RAW)) for number, column in enumerate(plan.columns)]
             layout = plan.layouts[codings] = Layout.of(columns)
         return layout
 

@@ -8,62 +8,32 @@ Observation rows are numbered 0..steps. A block that `follows` does not hold row
 
 from __future__ import annotations
 
-import json
-import re
-import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import U8
-from user_gym.errors import BadBlock, BadOption
-from user_gym.system.buffer.codec import decode, unpress
-from user_gym.system.buffer.layout import OBS, Column, Layout
-
-MAGIC, VERSION = b"UGB1", 1
-HEAD = struct.Struct("<4sHHIIIIIIQddII")
-ALIGNMENT = 64  # bytes; each region is padded to it with zeros, so that rows of pictures begin where cache lines do
-LIGHT_ALIGNMENT = 8  # bytes; of each column within the light region
-FOLLOWS, LIGHT_LZ4 = 1, 2  # flags
-TEXTS = ("source", "robot", "task", "kind", "env_id", "spec_hash", "clock", "group")
-NUMBERS = ("episode", "sequence")
-LARGEST = (1 << 63) - 1  # of NUMBERS, as SQLite holds them
-SURROGATE = re.compile("[\ud800-\udfff]")
-_LIGHT_MOST = 255  # times that LZ4 makes bytes fewer at most
-
-Bytes = bytes | bytearray | memoryview
-
-
-def padded(size: int, to: int = ALIGNMENT) -> int:
-    """A number of bytes, rounded up."""
-    return -(-size // to) * to
-
-
-class Sizes(NamedTuple):
-    """Of a block, in bytes."""
-
-    prefix: int
-    block: int
-
-
-def sizes(data: Bytes) -> Sizes:
-    """Sizes that the first 64 bytes of a block claim: not verified, but possible ones. Raises BadBlock."""
-    if len(data) < HEAD.size:
-        raise BadBlock("number of bytes", len(data), f"{HEAD.size} or more, the head")
-    magic, version, _, _, _, meta, layout, tables, light, block, *_ = HEAD.unpack_from(data)
-    if magic != MAGIC:
-        raise BadBlock("magic", magic, repr(MAGIC), 0, "these bytes are no block")
-    if version != VERSION:
-        raise BadBlock("version", version, str(VERSION), 4, "another version of user-gym wrote it")
-    prefix = HEAD.size + sum(padded(size) for size in (meta, layout, tables, light))
-    if block < prefix or block % ALIGNMENT:
-        raise BadBlock("size of the block", block, f"a multiple of {ALIGNMENT}, {prefix} or more", 32)
-    return Sizes(prefix, block)
+from user_gym.errors import BadBlock, BadOption, UnknownName
+from user_gym.system.buffer.codec import decode
+from user_gym.system.buffer.layout import Column, Layout
+from user_gym.system.buffer.prefix import (
+    FOLLOWS,
+    HEAD,
+    LIGHT_LZ4,
+    Bytes,
+    padded,
+    read_light,
+    read_meta,
+    read_tables,
+    sizes,
+    stored_from,
+    stored_to,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,11 +73,10 @@ class Head:
         prefix, block = sizes(view)
         if len(view) < prefix:
             raise BadBlock("number of bytes", len(view), f"{prefix}, the prefix; the rest is missing")
-        *_, wall_time, clock_offset, _, check = HEAD.unpack_from(view)
+        _, _, flags, steps, rows, *lengths, _, wall_time, clock_offset, _, check = HEAD.unpack_from(view)
         found = zlib.crc32(view[HEAD.size : prefix], zlib.crc32(view[: HEAD.size - 4]))
         if found != check:
             raise BadBlock("CRC of the prefix", f"{found:#010x}", f"{check:#010x}, as in the head", HEAD.size - 4)
-        _, _, flags, steps, rows, *lengths, _, _, _, _, _ = HEAD.unpack_from(view)
         follows = bool(flags & FOLLOWS)
         if not steps or rows != steps + 1 - follows:
             raise BadBlock("number of observations", rows, f"{steps + 1 - follows}, of 1 step or more", 12)
@@ -117,9 +86,9 @@ class Head:
             at += padded(length)
         meta, text, tables, light = parts
         layout = Layout.parse(bytes(text))
-        offsets, checks = _items(tables, layout, steps, follows, block - prefix)
+        offsets, checks = read_tables(tables, layout, steps, follows, block - prefix)
         return cls(
-            **_meta(bytes(meta), steps),
+            **read_meta(bytes(meta), steps),
             wall_time=wall_time,
             clock_offset=clock_offset,
             steps=steps,
@@ -127,21 +96,24 @@ class Head:
             layout=layout,
             prefix_bytes=prefix,
             block_bytes=block,
-            _light=_columns(light, layout, steps, follows, bool(flags & LIGHT_LZ4)),
+            _light=read_light(light, layout, steps, follows, bool(flags & LIGHT_LZ4)),
             _offsets=offsets,
             _checks=checks,
         )
 
     def light(self, key: str) -> NDArray[Any]:
         """A light column, read-only: (stored rows, ...) of an observation, (steps, ...) of another. See `Column.key`."""
-        return self._light[key]
+        column = self._light.get(key)
+        if column is None:
+            raise UnknownName("light column", key, self._light)
+        return column
 
     def span(self, first: int, last: int) -> tuple[int, int]:
         """Where in the block the bytes [begin, end) lie that rows first..last (0..steps) of all heavy columns need."""
         columns, begin = len(self.layout.heavy), first
         for column in self.layout.heavy.values():
             stored = stored_from(column, self.follows)
-            begin = min(begin, _coding(column).start(max(first - stored, 0)) + stored)
+            begin = min(begin, column.coding.start(max(first - stored, 0)) + stored)
         begin, end = self._offsets[begin * columns], self._offsets[(last + 1) * columns]
         return self.prefix_bytes + begin, self.prefix_bytes + end
 
@@ -217,30 +189,16 @@ class Head:
             return piece
 
         flat = [_flat(target, column) for target in out]
-        decode(item, _coding(column), column.shape, [row - first for row in rows], flat)
+        decode(item, column.coding, column.shape, [row - first for row in rows], flat)
         for target, decoded in zip(out, flat, strict=True):
             if not target.flags.c_contiguous:
                 target[...] = decoded.view(column.dtype).reshape(column.shape)
-
-
-def stored_from(column: Column, follows: bool) -> int:
-    """The first row of a column that a block holds."""
-    return int(follows and column.of == OBS)
-
-
-def stored_to(column: Column, steps: int) -> int:
-    """One more than the last row of a column that a block holds."""
-    return steps + (column.of == OBS)
 
 
 def _check(item: Any, wanted: int, what: str, offset: int) -> None:
     found = zlib.crc32(item)
     if found != wanted:
         raise BadBlock(f"CRC of {what}", f"{found:#010x}", f"{wanted:#010x}, as in the tables", offset)
-
-
-def _coding(column: Column) -> Any:
-    return column.coding
 
 
 def _flat(target: NDArray[Any], column: Column) -> U8:
@@ -251,72 +209,3 @@ def _flat(target: NDArray[Any], column: Column) -> U8:
     if target.flags.c_contiguous:
         return target.reshape(-1).view(np.uint8)
     return np.empty(column.nbytes, np.uint8)
-
-
-def _meta(text: bytes, steps: int) -> dict[str, Any]:
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadBlock("meta", text, "a JSON object", HEAD.size) from error
-    if not isinstance(record, dict):
-        raise BadBlock("meta", record, "a JSON object", HEAD.size)
-    for name in TEXTS:
-        if not isinstance(record.get(name), str) or SURROGATE.search(record[name]):
-            raise BadBlock(f"meta {name!r}", record.get(name), "text that UTF-8 can write", HEAD.size)
-    for name in NUMBERS:
-        if type(record.get(name)) is not int or not 0 <= record[name] <= LARGEST:
-            raise BadBlock(f"meta {name!r}", record.get(name), f"a whole number, 0..{LARGEST}", HEAD.size)
-    runs, allowed = record.get("reward_source"), f"runs [text, steps], {steps} steps together"
-    if not isinstance(runs, list):
-        raise BadBlock("meta 'reward_source'", runs, allowed, HEAD.size)
-    for run in runs:
-        if not (isinstance(run, list) and len(run) == 2 and isinstance(run[0], str) and type(run[1]) is int and run[1] > 0):
-            raise BadBlock("meta 'reward_source'", run, allowed, HEAD.size)
-    if sum(run[1] for run in runs) != steps:
-        raise BadBlock("meta 'reward_source'", runs, allowed, HEAD.size)
-    return {name: record[name] for name in (*TEXTS, *NUMBERS)} | {"reward_source": tuple((run[0], run[1]) for run in runs)}
-
-
-def _items(tables: memoryview, layout: Layout, steps: int, follows: bool, room: int) -> tuple[list[int], list[int]]:
-    """Offsets and CRCs of the items of the heavy region, which has `room` bytes."""
-    columns = list(layout.heavy.values())
-    count = (steps + 1) * len(columns) if columns else 0
-    wanted = (2 * count + 1) * 4 if columns else 0
-    if len(tables) != wanted:
-        raise BadBlock("bytes of tables", len(tables), f"{wanted}, for {count} items", 24)
-    if not columns:
-        if room:
-            raise BadBlock("bytes of the heavy region", room, "0: no column is heavy", 32)
-        return [0], []
-    table = np.frombuffer(tables, "<u4")
-    offsets, checks = table[: count + 1], table[count + 1 :]
-    lengths = np.diff(offsets.astype(np.int64)).reshape(steps + 1, len(columns))
-    if offsets[0] or padded(int(offsets[-1])) != room:
-        raise BadBlock("offsets of items", (int(offsets[0]), int(offsets[-1])), f"from 0 to the end of {room} bytes")
-    for number, column in enumerate(columns):
-        first, end, size = stored_from(column, follows), stored_to(column, steps), column.nbytes
-        least = -(-size // _coding(column).most)
-        here = lengths[first:end, number]
-        if here.min() < least or here.max() > size or lengths[:first, number].any() or lengths[end:, number].any():
-            allowed = f"{least}..{size}, and 0 where a row is not stored"
-            raise BadBlock(f"bytes of items of {column.key}", f"{lengths[:, number].min()}..{here.max()}", allowed)
-    return offsets.tolist(), checks.tolist()
-
-
-def _columns(light: memoryview, layout: Layout, steps: int, follows: bool, packed: bool) -> dict[str, NDArray[Any]]:
-    columns = layout.light
-    rows = {key: stored_to(column, steps) - stored_from(column, follows) for key, column in columns.items()}
-    size = sum(padded(rows[key] * column.nbytes, LIGHT_ALIGNMENT) for key, column in columns.items())
-    if size > len(light) * (_LIGHT_MOST if packed else 1) or (not packed and size != len(light)):
-        raise BadBlock("bytes of the light region", len(light), f"those of {size} bytes of columns", 28)
-    data = unpress(light, "lz4", size) if packed else light.toreadonly()
-    arrays: dict[str, NDArray[Any]] = {}
-    at = 0
-    for key, column in columns.items():
-        shape, nbytes = (rows[key], *column.shape), rows[key] * column.nbytes
-        if nbytes:
-            arrays[key] = np.ndarray(shape, column.dtype, data, at)
-        else:
-            arrays[key] = np.empty(shape, column.dtype)
-        at += padded(nbytes, LIGHT_ALIGNMENT)
-    return arrays

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from user_gym.errors import BadBlock, BadChunk, BadOption
-from user_gym.system.buffer.codec import Coding
+from user_gym.system.buffer.codec import RAW, Coding
 
 HEAVY_BYTES = 4096  # a row this large is read alone, from the heavy region; smaller ones lie together in the light region
 OBS, STEP, EXTRA = "obs", "step", "extra"
@@ -40,7 +40,7 @@ class Column:
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]  # of a row
-    coding: Coding | None = None  # of a heavy column; None: it is light
+    coding: Coding = RAW  # of a heavy column; light ones are raw
     nbytes: int = field(init=False)  # of a row
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class Layout:
         for column in columns:
             record = {"of": column.of, "name": column.name, "dtype": column.dtype.str, "shape": column.shape}
             coding = column.coding
-            if coding is not None:
+            if is_heavy(column):
                 record |= {"coding": coding.name, "keyframe": coding.keyframe, "quality": coding.quality}
             records.append(record)
         return cls.parse(json.dumps(records, separators=(",", ":")).encode("ascii"))
@@ -119,8 +119,8 @@ def _parse(text: bytes) -> Layout:
     return Layout(
         text,
         tuple(columns),
-        light={key: column for key, column in by_key.items() if column.coding is None},
-        heavy={key: column for key, column in by_key.items() if column.coding is not None},
+        light={key: column for key, column in by_key.items() if not is_heavy(column)},
+        heavy={key: column for key, column in by_key.items() if is_heavy(column)},
     )
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from user_gym.errors import BadBlock, Closed
-from user_gym.system.buffer.head import ALIGNMENT, HEAD, MAGIC, Bytes, Head, sizes
+from user_gym.system.buffer.head import Head
+from user_gym.system.buffer.prefix import ALIGNMENT, HEAD, MAGIC, Bytes, sizes
 
 SEGMENT_MAGIC, SEGMENT_VERSION = b"UGS1", 1
 FIRST = ALIGNMENT  # offset of the first block

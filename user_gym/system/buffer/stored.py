@@ -17,8 +17,9 @@ from user_gym.system.buffer.catalog import Change
 from user_gym.system.buffer.entries import Entries, Entry
 from user_gym.system.buffer.files import Files
 from user_gym.system.buffer.gaps import Live
-from user_gym.system.buffer.head import Head, sizes
+from user_gym.system.buffer.head import Head
 from user_gym.system.buffer.lookup import Lookup
+from user_gym.system.buffer.prefix import sizes
 from user_gym.system.buffer.segment import Segment
 
 _FIRST_READ = 16 << 10  # bytes: the prefix of most blocks
