@@ -140,6 +140,8 @@ def _authorize(action: int, first: str | None, second: str | None, _database: st
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_FUNCTION and second in _FUNCTIONS:
         return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_READ and (through == "chunks" or (first == "chunks" and second in CHUNKS)):
-        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_READ:
+        # An empty column: a table behind `chunks` is walked, and nothing of it read.
+        behind = through == "chunks" or (first in ("blocks", "origins") and second == "")
+        return sqlite3.SQLITE_OK if behind or (first == "chunks" and second in CHUNKS) else sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_DENY

@@ -87,6 +87,12 @@ class View:
                 raise BadOption("sample", n, f"nothing yet: the view {self.where!r} is empty", "append a chunk first")
             return ranges.draw(n, rng)
 
+    def numbers(self) -> I64:
+        """Numbers of all transitions selected now, ascending: for a pass over them."""
+        with self._lock:
+            ranges = self._followed()
+            return ranges.at(np.arange(len(ranges)))
+
     def read(self, numbers: I64, horizon: int = 1, out: Batch | None = None, due: Any = None) -> Batch:
         """The transitions with these numbers. Raises Gone if one of them is not there any more."""
         return self._owner.read(numbers, horizon, out, due, None if self._reward is None else self._rewards)
