@@ -112,6 +112,10 @@ class Catalog:
         query = f"SELECT {', '.join(schema.ORIGIN)} FROM origins WHERE id = ?"
         return dict(zip(schema.ORIGIN, self.database.execute(query, (number,)).fetchone(), strict=True))
 
+    def layouts(self) -> list[str]:
+        """All layouts of blocks that were ever stored, oldest first."""
+        return [text for (text,) in self.database.execute("SELECT layout FROM origins GROUP BY layout ORDER BY min(id)")]
+
     def changes(self, after: int) -> list[Change]:
         """Those with an id above `after`, oldest first."""
         query = "SELECT id, kind, first, last FROM changes WHERE id > ? ORDER BY id"

@@ -39,9 +39,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.places: dict[int, Path] = {HERE: folder / FOLDER}
-        listed = folder / PLACES
-        if listed.exists():
-            self.places |= {row + 1: Path(line) for row, line in enumerate(listed.read_text().splitlines())}
+        self._read_places()
         self._place: dict[int, int] = {}
         self._lock = Lock()
         self._open: OrderedDict[int, Segment] = OrderedDict()
@@ -51,6 +49,8 @@ class Files:
     def put(self, segments: Mapping[int, int]) -> None:
         """Segments lie in these places from now on; a file open at another place is let go of."""
         with self._lock:
+            if not self.places.keys() >= set(segments.values()):
+                self._read_places()  # another process moved them
             for segment, place in segments.items():
                 if self._place.get(segment, place) != place:
                     self._forget(segment)
@@ -146,6 +146,11 @@ class Files:
         with self._lock:
             for segment in list(self._open):
                 self._forget(segment)
+
+    def _read_places(self) -> None:
+        listed = self.folder / PLACES
+        if listed.exists():
+            self.places |= {row + 1: Path(line) for row, line in enumerate(listed.read_text().splitlines())}
 
     def _opened(self, segment: int) -> Segment:
         while len(self._open) >= _OPEN:

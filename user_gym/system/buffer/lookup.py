@@ -111,6 +111,12 @@ class Lookup:
             self._check_open()
             return self._catalog.origin(number)
 
+    def layouts(self) -> list[str]:
+        """As `Catalog.layouts`."""
+        with self._lock:
+            self._check_open()
+            return self._catalog.layouts()
+
     def changes(self, after: int) -> list[Change]:
         """As `Catalog.changes`."""
         with self._lock:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
-from user_gym.system.buffer import dropping
+from user_gym.errors import NoSpace
+from user_gym.system.buffer import dropping, reserve
 from user_gym.system.buffer.catalog import Catalog
 from user_gym.system.buffer.condition import Condition
 from user_gym.system.buffer.writing import Writing
 
-_PART = 50_000  # blocks a transaction: appends wait a second at most
+_PART = 10_000  # blocks a transaction: appends do not wait long
+_PART_IN_NEED = 500  # where the disk is full: SQLite's log stays below what was reserved
 
 
 def chosen(catalog: Catalog, condition: Condition) -> list[int]:
@@ -20,14 +21,30 @@ def chosen(catalog: Catalog, condition: Condition) -> list[int]:
 
 
 def prune(writing: Writing, firsts: Iterable[int]) -> int:
-    """Blocks leave, and what lies beside them in the group "raw". Returns their bytes; the files stay as they are."""
-    left, freed = iter(firsts), 0
-    while part := list(islice(left, _PART)):
-        with writing.transaction() as catalog:
-            raw = catalog.raw_of(part)
-            freed += dropping.prune(catalog, "blocks", part)
-            freed += dropping.prune(catalog, "raw", raw) if raw else 0
+    """Blocks leave, and what lies beside them in the group "raw". Returns their bytes; the files stay as they are.
+
+    Raises:
+        NoSpace: the disk is full, and so is what was reserved for this.
+    """
+    left, freed, many = list(firsts), 0, _PART
+    while left:
+        part = left[:many]
+        try:
+            freed += _prune(writing, part)
+        except NoSpace:
+            many = _PART_IN_NEED
+            if not reserve.give(writing.files.folder):
+                raise
+        else:
+            left = left[many:]
     return freed
+
+
+def _prune(writing: Writing, firsts: list[int]) -> int:
+    with writing.transaction() as catalog:
+        raw = catalog.raw_of(firsts)
+        freed = dropping.prune(catalog, "blocks", firsts)
+        return freed + dropping.prune(catalog, "raw", raw) if raw else freed
 
 
 def delete_empty(writing: Writing) -> int:

@@ -13,7 +13,7 @@ from threading import RLock
 
 from user_gym.core import Acknowledgement, real, whole
 from user_gym.errors import BadOption, Unwritable
-from user_gym.system.buffer import compaction, connection, dropping, filing, pruning, recovery, repair, tiers
+from user_gym.system.buffer import compaction, connection, dropping, filing, pruning, recovery, repair, reserve, tiers
 from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.condition import parse
 from user_gym.system.buffer.entries import Entry
@@ -116,6 +116,7 @@ class Store(Stored):
     ) -> Store:
         with explained(folder):
             catalog = recovery.recovered(folder, files, durable, drop_absent)
+            reserve.take(folder)
         try:
             writer = Writer(catalog, files, durable, segment_bytes)
             for group, number, size in recovery.unfinished(catalog):

@@ -25,7 +25,8 @@ from user_gym.system.buffer.recovery import REBUILD
 from user_gym.system.buffer.segment import Segment
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LITTLE = 1 << 20  # bytes free: SQLite calls some writes to a full disk "disk I/O error"
+# What SQLite says of a full disk, and of a limit on the size of files, while it writes to its log or its shared memory.
+_NO_WRITE = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_TRUNCATE)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -164,8 +165,8 @@ def explained(folder: Path) -> Iterator[None]:
             raise Unwritable(f"buffer {folder} may not be written: {error}; give this user the right to write there") from error
         raise
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one
-        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _free(folder) < _LITTLE):
+        code = error.sqlite_errorcode & 0xFF  # the primary one
+        if code == sqlite3.SQLITE_FULL or error.sqlite_errorcode in _NO_WRITE:
             raise _no_space(folder, error) from error
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
             raise Unwritable(f"index of buffer {folder} may not be written: {error}; give this user the right to") from error

@@ -1,0 +1,122 @@
+"""A power cut takes what was not written through. The disk here is a model: a copy of the files as far as they were synced."""
+
+import os
+import random
+import shutil
+
+import pytest
+from stores import block, meant, pictured, rewards
+
+from user_gym.system.buffer import connection
+from user_gym.system.buffer.files import FOLDER, Files
+from user_gym.system.buffer.store import Store
+
+WAL = f"{connection.NAME}-wal"
+
+
+class Disk(Files):
+    """Remembers how much of each file, and which names, survive a power cut."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.sizes, self.names, self.log = {}, set(), 0
+
+    def sync(self, opened):
+        size = os.path.getsize(opened.path)
+        super().sync(opened)
+        self.sizes[opened.path.name] = max(size, self.sizes.get(opened.path.name, 0))
+
+    def sync_folder(self, place=0):
+        names = {path.name for path in self.places[place].iterdir()}
+        super().sync_folder(place)
+        self.names |= names
+
+    def sync_index(self, path):
+        size = path.stat().st_size
+        super().sync_index(path)
+        self.log = size
+
+
+def after_power_cut(store, to, durable, rng):
+    """What is left: of what was not synced nothing, or a part, or zeros. Commits of SQLite sync its log if `durable`."""
+    disk = store.files
+    shutil.copytree(store.folder, to)
+    for path in (to / FOLDER).iterdir():
+        size, safe = path.stat().st_size, disk.sizes.get(path.name, 0)
+        if path.name not in disk.names:
+            path.unlink()
+            continue
+        kept = rng.choice([safe, rng.randint(safe, max(size, safe)), size])
+        with path.open("r+b") as file:
+            file.truncate(kept)
+            if rng.random() < 0.5:
+                file.seek(safe)
+                file.write(bytes(kept - safe))
+    (to / f"{connection.NAME}-shm").unlink()
+    if not durable:
+        with (to / WAL).open("r+b") as file:
+            file.truncate(rng.choice([disk.log, rng.randint(disk.log, (to / WAL).stat().st_size)]))
+    return to
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_at_level_power_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path, seed):
+    rng = random.Random(seed)
+    with Store.open(tmp_path / "store", segment_bytes=20_000, files=Disk) as store:
+        for episode in range(8):
+            store.append([pictured(episode)])
+            if rng.random() < 0.3:
+                copy = after_power_cut(store, tmp_path / f"cut-{episode}", True, rng)
+                with Store.open(copy) as again:
+                    assert rewards(again) == meant(*((one, 0) for one in range(episode + 1)))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_at_level_kill_it_takes_only_what_came_after_the_last_writing_through(tmp_path, seed, monkeypatch):
+    monkeypatch.setattr("user_gym.system.buffer.housekeeping.SYNC_EVERY", 3600)
+    rng = random.Random(seed)
+    with Store.open(tmp_path / "store", durability="kill", segment_bytes=20_000, files=Disk) as store:
+        store.append([block(0)])
+        store.sync()
+        safe = {0}
+        for episode in range(1, 12):
+            store.append([pictured(episode)])
+            if rng.random() < 0.3:
+                store.sync()
+                safe = set(range(episode + 1))
+        copy = after_power_cut(store, tmp_path / "cut", False, rng)
+    with Store.open(copy) as again:
+        found = {int(reward // 1000) for reward in rewards(again)}
+        assert safe <= found <= set(range(12))
+        assert sorted(rewards(again)) == meant(*((episode, 0) for episode in sorted(found)))
+        answers = again.append([block(0), *(pictured(episode) for episode in range(1, 12))])
+        assert [answer.repeated for answer in answers] == [episode in found for episode in range(12)]
+        assert sorted(rewards(again)) == meant(*((episode, 0) for episode in range(12)))
+
+
+def test_at_level_kill_writing_through_comes_by_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr("user_gym.system.buffer.housekeeping.SYNC_EVERY", 0.01)
+    with Store.open(tmp_path, durability="kill", files=Disk) as store:
+        store.append([block(0)])
+        while not (store.files.log and store.files.sizes):  # ends with the test's own time-out
+            store._housekeeping._thread.join(0.01)
+            store._housekeeping.check()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_file_is_deleted_only_when_no_power_cut_can_bring_back_a_row_that_names_it(tmp_path, seed, monkeypatch):
+    monkeypatch.setattr("user_gym.system.buffer.housekeeping.SYNC_EVERY", 3600)
+    rng = random.Random(seed)
+    with Store.open(tmp_path / "store", durability="kill", segment_bytes=5000, files=Disk) as store:
+        store.append([block(episode) for episode in range(4)])
+        store.append([block(episode) for episode in range(4, 12)])
+        store.append([block(12)])
+        store.sync()
+        store.prune("episode >= 4 AND episode < 10")
+        store.compact(0.1)
+        copy = after_power_cut(store, tmp_path / "cut", False, rng)
+    with Store.open(copy) as again:
+        kept = {0, 1, 2, 3, 10, 11, 12}
+        assert kept <= {int(reward // 1000) for reward in rewards(again)}
+        assert again.verify().sound
+        assert not again.stats()["quarantined_blocks"]
