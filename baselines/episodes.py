@@ -86,15 +86,19 @@ def evaluate(
     frames: list[Any] | None = None,
     first_seed: int = EVALUATION_SEED,
     told: Callable[[str], object] = lambda line: None,
+    deterministic: bool = True,
 ) -> tuple[float, float]:
-    """Success rate and mean length of deterministic episodes with fixed seeds; pictures go to `frames`, progress to `told`."""
+    """Success rate and mean length of episodes with fixed seeds; pictures go to `frames`, progress to `told`.
+
+    Where they are not deterministic, each action is drawn as in training; an episode's seed is also that of its actions.
+    """
     successes = steps = 0
     for episode in range(episodes):
         obs, info = env.reset(seed=first_seed + episode)
-        policy.reset()
+        policy.reset(first_seed + episode)
         over = False
         while not over:
-            obs, _, terminated, truncated, info = env.step(policy.act(obs, deterministic=True).actions[0])
+            obs, _, terminated, truncated, info = env.step(policy.act(obs, deterministic).actions[0])
             over, steps = terminated or truncated, steps + 1
             if frames is not None:
                 frames.append(env.render())

@@ -43,7 +43,15 @@ class Play:
     twin: str | None = None
     """side door of a protocol twin at that address, as `user-gym twin` prints it"""
     episodes: int = 50
-    """deterministic episodes; their seeds are those of the evaluation that ends a run"""
+    """their seeds are those of the evaluation that ends a run"""
+    exploring: bool = False
+    """draw each action from the policy, as in training; else it is the policy's mean, which can stick where joints have
+    friction (benchmarks/results/real_friction.md)"""
+
+    @property
+    def kind(self) -> str:
+        """What the episodes are called."""
+        return "exploring" if self.exploring else "deterministic"
 
 
 class Result(NamedTuple):
@@ -73,7 +81,7 @@ def play(options: Play) -> Result:
         agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
         agent.restore(checkpoint)
         began = time.perf_counter()
-        success, length = evaluate(env, frozen(agent), options.episodes, told=print)
+        success, length = evaluate(env, frozen(agent), options.episodes, told=print, deterministic=not options.exploring)
         return Result(success, length, options.episodes * length / (time.perf_counter() - began))
 
 
@@ -82,7 +90,7 @@ if __name__ == "__main__":
         options = tyro.cli(Play, description=__doc__)
         result = play(options)
         print(
-            f"success {result.success:.2f} over {options.episodes} deterministic episodes, {result.length:.1f} steps each, "
+            f"success {result.success:.2f} over {options.episodes} {options.kind} episodes, {result.length:.1f} steps each, "
             f"{result.steps_per_second:.0f} steps/s"
         )
     except UserGymError as error:

@@ -3,9 +3,10 @@
     python -m benchmarks.real_twins --runs runs/       # folders of `make train`, one per robot
     python -m benchmarks.real_twins --part fidelity    # or transfer, friction, gated
 
-transfer: the policy that learned in the simulated twin, in 50 episodes of both ids. friction: the same with 0.3 N m of Coulomb
-friction in every joint of the protocol twin, which training did not see. fidelity: the same 200 actions on both ids, and how
-far apart the tools are. gated: 500 policy steps, five times, once with a pause of 3 s; a digest of all joint states of each.
+transfer: the policy that learned in the simulated twin, in 50 episodes of both ids: deterministic, where its mean acts, and
+exploring, where actions are drawn as in training. friction: the same with 0.3 N m of Coulomb friction in every joint of the
+protocol twin, which training did not see. fidelity: the same 200 actions on both ids, and how far apart the tools are.
+gated: 500 policy steps, five times, once with a pause of 3 s; a digest of all joint states of each.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -47,6 +48,8 @@ class Options:
     """where `make train` left its folders; those whose config names the robot are used"""
     episodes: int = 50
     """of transfer and friction"""
+    acting: tuple[Literal["deterministic", "exploring"], ...] = ("deterministic", "exploring")
+    """how the policy acts in transfer and friction"""
     steps: int = 500
     """of each gated run"""
 
@@ -74,17 +77,18 @@ def run_of(robot: str, runs: Path) -> Path | None:
 
 def transfer(options: Options, **of_twin: Any) -> list[str]:
     """Success of one policy on both ids."""
-    rows = ["| robot | sim | through the driver | steps | steps/s |", "| --- | --- | --- | --- | --- |"]
-    for robot in options.robots:
+    rows = ["| robot | policy | sim | through the driver | steps | steps/s |", "| --- | --- | --- | --- | --- | --- |"]
+    for robot, acting in itertools.product(options.robots, options.acting):
         folder = run_of(robot, options.runs)
         if folder is None:
-            rows.append(f"| {robot} | no run in {options.runs} | | | |")
+            rows.append(f"| {robot} | {acting} | no run in {options.runs} | | | |")
             continue
-        sim = play(Play(folder, episodes=options.episodes))
+        simulated = Play(folder, episodes=options.episodes, exploring=acting == "exploring")
+        sim = play(simulated)
         with twin(robot, **of_twin) as place:
-            real = play(Play(folder, REAL, place["address"], place["twin"], options.episodes))
+            real = play(replace(simulated, env_id=REAL, address=place["address"], twin=place["twin"]))
         rows.append(
-            f"| {robot} | {sim.success:.2f} ({sim.length:.1f} steps) | {real.success:.2f} | {real.length:.1f} | "
+            f"| {robot} | {acting} | {sim.success:.2f} ({sim.length:.1f} steps) | {real.success:.2f} | {real.length:.1f} | "
             f"{real.steps_per_second:.0f} |"
         )
         print(rows[-1], flush=True)
