@@ -46,7 +46,12 @@ def stay(state):
 PARENT = """
 import sys, time, numpy as np
 sys.path[:0] = {path!r}
-from worker_rig import *
+import os
+from toy import VirtualClock
+from user_gym.real.job import Job
+from user_gym.real.robot import RealRobot
+from user_gym.testing.bench import PERIOD
+from worker_rig import SPEC, START, TASK, Berth
 job = Job("toy", "toy:ToyDriver", SPEC, "tcp", "nowhere", VirtualClock(), TASK.workspace, PERIOD, False,
           options={options!r})
 robot = RealRobot(SPEC, "tcp", Berth(job))
