@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_training import chunk
 
-from user_gym.errors import BadBlock, BadChunk, BadOption
+from user_gym.errors import BadBlock, BadChunk, BadOption, UnknownName
 from user_gym.system.buffer.block import read_block
 from user_gym.system.buffer.encoder import Encoder
 
@@ -164,6 +164,8 @@ def test_the_light_columns_cannot_be_written() -> None:
     head = Encoder().encode(filmed()).head
     with pytest.raises(ValueError, match="read-only"):
         head.light("reward")[0] = 1
+    with pytest.raises(UnknownName, match=r"obs\.state"):
+        head.light("state")
 
 
 def test_a_head_needs_the_prefix_alone() -> None:

@@ -6,6 +6,7 @@ import tracemalloc
 import zlib
 from contextlib import suppress
 
+import lz4.block
 import numpy as np
 import pytest
 from chunks import filmed
@@ -15,6 +16,7 @@ from toy_training import chunk
 
 from user_gym.errors import BadBlock
 from user_gym.system.buffer.block import read_block
+from user_gym.system.buffer.codec import Coding, encode
 from user_gym.system.buffer.encoder import Encoder
 from user_gym.system.buffer.prefix import HEAD
 
@@ -158,6 +160,19 @@ def test_meta_may_say_anything(key, value) -> None:
         read_all(resealed(BLOCK, {"meta": json.dumps(meta).encode()}))
 
 
+@pytest.mark.parametrize("runs", [[["rule", 2]], [["rule", 4]], [["rule", 4], ["human", -1]], [["rule", 3], ["human", 0]], {}])
+def test_sources_of_rewards_have_to_be_those_of_all_steps(runs) -> None:
+    meta = json.loads(region(BLOCK, "meta")) | {"reward_source": runs}
+    with pytest.raises(BadBlock, match="reward_source"):
+        read_block(resealed(BLOCK, {"meta": json.dumps(meta).encode()}))
+
+
+@pytest.mark.parametrize(("coding", "size"), [("raw", 4799), ("raw", 4801), ("lz4", 18), ("jpeg", 18), ("lz4", 4801)])
+def test_an_item_that_cannot_be_its_row_is_refused_before_it_is_decoded(coding, size) -> None:
+    with pytest.raises(BadBlock, match="bytes of items"):
+        read_block(with_items(coding, [bytes(size)] * 8))
+
+
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b"1" * 5000, b'"', b"null", b'{"a":1}', b"[1]"])
 @pytest.mark.parametrize("where", ["meta", "layout"])
 def test_text_that_is_none_of_ours_is_refused(where, text) -> None:
@@ -192,22 +207,45 @@ def test_small_bytes_that_claim_to_be_large_cost_little_memory() -> None:
     assert peak < 1 << 20
 
 
+def with_items(coding: str, items: list[bytes]) -> bytes:
+    """The block with these items, eight of the same size, sealed."""
+    layout, size = json.loads(region(BLOCK, "layout")), len(items[0])
+    for column in layout:
+        if "coding" in column:
+            column |= {"coding": coding, "keyframe": 4 if "-" in coding else 1, "quality": 90 if coding == "jpeg" else 0}
+    checks = np.array([zlib.crc32(item) for item in items], "<u4")
+    tables = (np.arange(9) * size).astype("<u4").tobytes() + checks.tobytes()
+    sealed = resealed(BLOCK, {"tables": tables, "layout": json.dumps(layout).encode()})
+    prefix = len(sealed) - len(region(BLOCK, "heavy"))
+    heavy = b"".join(items) + bytes(-8 * size % 64)
+    return resealed(sealed[:prefix] + heavy, block=prefix + len(heavy))
+
+
 @pytest.mark.parametrize("coding", ["lz4", "zstd", "jpeg", "key-lz4", "previous-zstd"])
 def test_items_that_cannot_be_decoded_are_refused(coding) -> None:
     if "zstd" in coding:
         pytest.importorskip("zstandard")
     rng = np.random.default_rng(0)
-    layout = json.loads(region(BLOCK, "layout"))
-    for column in layout:
-        if "coding" in column:
-            column |= {"coding": coding, "keyframe": 4 if "-" in coding else 1, "quality": 90 if coding == "jpeg" else 0}
     for size in (1, 20, 600):
-        items = [rng.integers(0, 256, size, dtype=np.uint8).tobytes() for _ in range(8)]
-        offsets, checks = np.arange(9) * size, [zlib.crc32(item) for item in items]
-        tables = offsets.astype("<u4").tobytes() + np.array(checks, "<u4").tobytes()
-        prefix = resealed(BLOCK, {"tables": tables, "layout": json.dumps(layout).encode()})
-        bytes_before = len(prefix) - len(region(BLOCK, "heavy"))
-        heavy = b"".join(items) + bytes(-8 * size % 64)
-        data = resealed(prefix[:bytes_before] + heavy, block=bytes_before + len(heavy))
         with pytest.raises(BadBlock):
-            read_all(data)
+            read_all(with_items(coding, [rng.integers(0, 256, size, dtype=np.uint8).tobytes() for _ in range(8)]))
+
+
+@pytest.mark.parametrize("coding", ["lz4", "key-lz4", "previous-lz4", "zstd", "key-zstd", "jpeg"])
+@pytest.mark.parametrize("shape", [(39, 40, 3), (41, 40, 3)])
+def test_items_of_fewer_or_more_bytes_than_a_row_are_refused(coding, shape) -> None:
+    if "zstd" in coding:
+        pytest.importorskip("zstandard")
+    rows = np.tile(np.arange(120, dtype=np.uint8), shape[0])[None]
+    how = Coding("jpeg", quality=90) if coding == "jpeg" else Coding(coding.split("-")[-1])
+    (item,) = encode(rows, how, shape)
+    with pytest.raises(BadBlock):
+        read_all(with_items(coding, [bytes(item)] * 8))
+
+
+def test_a_pressed_light_region_has_to_give_the_bytes_of_its_columns() -> None:
+    light = region(PRESSED, "light")
+    plain = len(lz4.block.decompress(light, uncompressed_size=1 << 20))
+    for size in (plain - 8, plain + 8):
+        with pytest.raises(BadBlock):
+            read_all(resealed(PRESSED, {"light": lz4.block.compress(bytes(size), store_size=False)}))
