@@ -17,6 +17,8 @@ from toy_training import Toy, ToyAgent, chunk
 from user_gym.errors import BadOption, RobotFault
 from user_gym.system import Broadcaster, Buffer, Channel, Counters, Learner, Mixture, SamplesPerInsert, spec_hash, train
 
+MEMORY = ":memory:"
+
 
 class Recording(Buffer):
     """Remembers all it is given."""
@@ -26,8 +28,18 @@ class Recording(Buffer):
         return super().append(chunk)
 
 
+@pytest.fixture(autouse=True)
+def _closed(monkeypatch):
+    """Buffers that a test opens end with it."""
+    opened, open_ = [], Buffer.open.__func__
+    monkeypatch.setattr(Buffer, "open", classmethod(lambda cls, *a, **k: opened.append(open_(cls, *a, **k)) or opened[-1]))
+    yield
+    for buffer in opened:
+        buffer.close()
+
+
 def run(agent=None, env=None, storage=None, **options):
-    agent, storage = agent or ToyAgent(), Recording() if storage is None else storage
+    agent, storage = agent or ToyAgent(), Recording.open(MEMORY) if storage is None else storage
     options = {"steps": 300, "batch_size": 16, **options}
     return train(env or Toy(), agent, storage, **options), agent, storage
 
@@ -117,7 +129,7 @@ def test_a_failing_agent_ends_the_collector():
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_the_stop_event_ends_a_run_with_everything_stored(synchronous):
     stop = threading.Event()
-    storage = Recording()
+    storage = Recording.open(MEMORY)
     result, _, _ = run(
         storage=storage, steps=10**9, synchronous=synchronous, stop=stop, progress_every=100, on_progress=lambda p: stop.set()
     )
@@ -184,7 +196,7 @@ def test_progress_tells_the_version_that_was_published_last_and_metrics_of_its_o
 
 
 def test_a_run_goes_on_from_its_counters():
-    storage, agent = Recording(), ToyAgent()
+    storage, agent = Recording.open(MEMORY), ToyAgent()
     first, _, _ = run(agent, storage=storage, steps=105, learning_starts=20)
     assert first.counters == Counters(105, 11, 85, 85)
     second, _, _ = run(agent, storage=storage, steps=300, learning_starts=20, start=first.counters)

@@ -199,8 +199,8 @@ class Storage(Protocol):
     def sample(self, n: int, rng: np.random.Generator, horizon: int = 1) -> Batch:
         """n transitions, uniform over those stored now, with replacement; each with up to horizon - 1 that follow it.
 
-        What follows ends with the episode, and earlier where the storage does not hold the next step beside it, as where
-        chunks of several sources came in turns. It may belong to chunks that a view does not select.
+        What follows ends with the episode, and earlier where the storage does not hold the next step. It may belong to
+        chunks that a view does not select.
 
         Raises:
             BadOption: nothing is stored, or `horizon` is below 1.

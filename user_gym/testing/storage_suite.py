@@ -188,14 +188,13 @@ class StorageSuite:
             {"kind": "dream"},
             {"episode": -1},
             {"obs": {"state": np.zeros((3, 3), np.float32)}},
-            {"obs": {"state": np.zeros((4, 7), np.float32)}},
-            {"obs": {"other": np.zeros((4, 3), np.float32)}},
-            {name: np.zeros((3, 9), np.float32) for name in ("action", "ordered")},
+            {"obs": {"state": np.zeros((4, 7), np.float64)}},
+            {"obs": {"state": np.zeros((4, 7, 1), np.float32)}},
         ],
         ids=lambda changes: " ".join(changes),
     )
     def test_a_chunk_that_does_not_fit_is_refused_and_leaves_no_trace(self, storage: Storage, changes: dict[str, Any]) -> None:
-        """BadChunk: columns that do not fit together, or not to the first chunk's."""
+        """BadChunk: columns that do not fit together, or that no batch could hold beside the first chunk's."""
         storage.append(steps(3))
         with pytest.raises(BadChunk):
             storage.append(replace(steps(3, 10, episode=1), **changes))

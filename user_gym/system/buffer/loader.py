@@ -1,0 +1,188 @@
+"""Batches filled ahead of the learner, by a thread of its own. It knows what is drawn and read, not from what.
+
+Numbers are drawn `ahead` batches before they are read, so that what is read and unpacked for one batch is kept for the next
+that wants it. Each draw is uniform over what is stored when it is made: steps that come later are in batches `ahead` later.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from queue import Empty, Queue
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from user_gym.core import I64, Batch, whole
+from user_gym.errors import Closed, Gone
+
+_GLANCE = 0.1  # s; the longest that `close` goes unnoticed
+
+
+class Wants(NamedTuple):
+    """Rows that a batch needs, by block."""
+
+    firsts: I64  # (m,) first step of each block
+    rows: I64  # (m,)
+
+
+class Readable(Protocol):
+    """What a loader draws from: a buffer, a view, a mixture of views."""
+
+    def draw(self, n: int, rng: np.random.Generator) -> I64:
+        """Numbers of n transitions. Raises BadOption where there is nothing."""
+        ...
+
+    def wants(self, numbers: I64, horizon: int) -> Wants:
+        """Rows that are worth keeping for these transitions; none where nothing is unpacked."""
+        ...
+
+    def read(self, numbers: I64, horizon: int = 1, out: Batch | None = None, due: Any = None) -> Batch:
+        """These transitions. Raises Gone."""
+        ...
+
+    def empty(self, n: int, horizon: int = 1, allocate: Any = np.empty) -> Batch:
+        """Arrays for them."""
+        ...
+
+
+class Due:
+    """When rows are wanted next: numbers of batches that are drawn and not read."""
+
+    def __init__(self) -> None:
+        self._batches: defaultdict[tuple[int, int], deque[int]] = defaultdict(deque)
+
+    def __call__(self, first: int, row: int) -> int | None:
+        """Number of the batch that wants a row of a block next; None: no drawn one does."""
+        waiting = self._batches.get((first, row))
+        return waiting[0] if waiting else None
+
+    def expect(self, wants: Wants, batch: int) -> None:
+        """A batch was drawn."""
+        for key in zip(wants.firsts.tolist(), wants.rows.tolist(), strict=True):
+            self._batches[key].append(batch)
+
+    def begin(self, wants: Wants) -> None:
+        """The oldest batch is about to be read: what is due now is what later ones want."""
+        for key in zip(wants.firsts.tolist(), wants.rows.tolist(), strict=True):
+            waiting = self._batches.get(key)
+            if waiting:
+                waiting.popleft()
+                if not waiting:
+                    del self._batches[key]
+
+
+class LoaderStats(NamedTuple):
+    """Since the start."""
+
+    batches: int  # handed over
+    waited: int  # of them, those that were not ready when they were asked for
+    ahead: int  # batches that are drawn and not handed over, at most
+
+
+class Loader:
+    """An iterator without end. Owned by one thread; made by `Buffer.loader`, ended by `close` or `with`.
+
+    A batch is the caller's until the next one is asked for; then its arrays are written again.
+
+    Args:
+        source: a buffer or a view.
+        batch_size: transitions in a batch.
+        seed: of the draws.
+        horizon: as in `core.Storage.sample`.
+        ahead: batches whose transitions are drawn before they are read.
+        slots: sets of arrays: one with the caller, the others being filled or ready.
+        allocate: makes the arrays, such as pinned ones.
+    """
+
+    def __init__(
+        self,
+        source: Readable,
+        batch_size: int,
+        *,
+        seed: int | Sequence[int] = 0,
+        horizon: int = 1,
+        ahead: int = 8,
+        slots: int = 2,
+        allocate: Any = np.empty,
+    ) -> None:
+        self._source, self._allocate = source, allocate
+        self._size, self._horizon = whole("batch_size", batch_size, 1), whole("horizon", horizon, 1)
+        self._ahead, self._slots = whole("ahead", ahead, 1), whole("slots", slots, 2)
+        self._rng = np.random.default_rng(seed)
+        self._free: Queue[Batch | None] = Queue()
+        self._ready: Queue[Batch | BaseException] = Queue()
+        self._mine: Batch | None = None
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._batches = self._waited = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._closing.is_set():
+            raise Closed("the loader is closed; make another with Buffer.loader")
+        if self._thread is None:
+            for _ in range(self._slots):
+                self._free.put(None)
+            self._thread = threading.Thread(target=self._fill, name="buffer-loader", daemon=True)
+            self._thread.start()
+        else:
+            self._free.put(self._mine)
+        self._waited += self._ready.empty()
+        filled = self._ready.get()
+        if isinstance(filled, BaseException):
+            self._closing.set()
+            raise filled
+        self._mine, self._batches = filled, self._batches + 1
+        return filled
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def stats(self) -> LoaderStats:
+        """Counts."""
+        return LoaderStats(self._batches, self._waited, self._ahead + self._slots - 1)
+
+    def close(self) -> None:
+        """End the thread. May be called twice."""
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _fill(self) -> None:
+        try:
+            due, drawn = Due(), deque[tuple[I64, Wants]]()
+            number = 0
+            while not self._closing.is_set():
+                try:
+                    slot = self._free.get(timeout=_GLANCE)
+                except Empty:
+                    continue
+                while len(drawn) < self._ahead:
+                    drawn.append(self._drawn(due, number))
+                    number += 1
+                self._ready.put(self._read(drawn, due, slot))
+        except BaseException as error:  # top of this thread: raised where a batch is asked for
+            self._ready.put(error)
+
+    def _drawn(self, due: Due, number: int) -> tuple[I64, Wants]:
+        numbers = self._source.draw(self._size, self._rng)
+        wants = self._source.wants(numbers, self._horizon)
+        due.expect(wants, number)
+        return numbers, wants
+
+    def _read(self, drawn: deque[tuple[I64, Wants]], due: Due, slot: Batch | None) -> Batch:
+        numbers, wants = drawn.popleft()
+        due.begin(wants)
+        while True:
+            try:
+                out = slot or self._source.empty(self._size, self._horizon, self._allocate)
+                return self._source.read(numbers, self._horizon, out, due)
+            except Gone:  # pruned or found damaged since it was drawn
+                numbers = self._source.draw(self._size, self._rng)

@@ -1,0 +1,277 @@
+"""Transitions by their numbers into a batch: light columns from memory where they are there, all else from blocks.
+
+It knows what lies where, and nothing of draws, views and what is live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from threading import RLock
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from user_gym.core import F32, I64, Batch
+from user_gym.system.buffer import runs
+from user_gym.system.buffer.batches import OBS, check_out, empty, rows_of_batch, steps_of
+from user_gym.system.buffer.entries import Entries
+from user_gym.system.buffer.fetch import Due, Fetch
+from user_gym.system.buffer.head import Head
+from user_gym.system.buffer.kinds import Kind, Kinds
+from user_gym.system.buffer.layout import Layout
+from user_gym.system.buffer.mixed import join
+from user_gym.system.buffer.resident import Resident
+
+Rewards = Callable[[I64], F32]  # numbers of transitions, of any shape -> their rewards; NaN: none
+
+
+class Index(runs.Index, Protocol):
+    """Where blocks lie, and what they have in common."""
+
+    def origin(self, number: int) -> Mapping[str, str]:
+        """Of an origin: source, robot, task, layout ..."""
+        ...
+
+
+class Reader:
+    """Thread-safe.
+
+    Args:
+        index: finds blocks.
+        fetch: reads them.
+        light_bytes: that light columns may take in memory; where they would take more, none is kept there.
+    """
+
+    def __init__(self, index: Index, fetch: Fetch, light_bytes: int) -> None:
+        self._index, self._fetch, self._light_bytes = index, fetch, light_bytes
+        self._lock = RLock()
+        self._kinds = Kinds()
+        self._kind_of_origin: dict[int, Kind] = {}
+        self._resident: Resident | None = Resident()
+
+    @property
+    def end(self) -> int:
+        """Number after the newest transition that `add` should hear of next; 0 with `keeps` False: of none."""
+        with self._lock:
+            return self._resident.end if self._resident else 0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether light columns are kept in memory."""
+        return self._resident is not None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of light columns in memory."""
+        with self._lock:
+            return self._resident.nbytes if self._resident else 0
+
+    def kinds(self) -> Sequence[Kind]:
+        """Kinds of blocks met so far."""
+        with self._lock:
+            return tuple(self._kinds.all)
+
+    def meet(self, layout: str) -> None:
+        """There may be blocks of this layout."""
+        with self._lock:
+            self._kinds.of(Layout.parse(layout.encode("ascii")))
+
+    def add(self, first: int, head: Head, last: int | None) -> None:
+        """Keep the light columns of a block; blocks come in the order of their numbers.
+
+        Args:
+            first: number of its first transition.
+            head: of the block.
+            last: number of the step before it, where it follows.
+        """
+        with self._lock:
+            kind = self._kinds.of(head.layout)
+            held = self._resident
+            if held is None:
+                return
+            if head.follows and (last is None or not held.can_follow(last, kind)):
+                held.skip(first + head.steps)  # its first observation is not here: it is read from its block
+                return
+            held.add(first, kind, {key: head.light(key) for key in kind.light}, last if head.follows else None)
+            if held.nbytes > self._light_bytes:
+                self._resident = None
+
+    def skip(self, end: int) -> None:
+        """Transitions below `end` that `add` has not heard of will not come."""
+        with self._lock:
+            if self._resident is not None and end > self._resident.end:
+                self._resident.skip(end)
+
+    def drop_before(self, number: int) -> None:
+        """Transitions below are not live any more."""
+        with self._lock:
+            if self._resident is not None:
+                self._resident.drop_before(number)
+
+    def read(
+        self,
+        numbers: I64,
+        horizon: int = 1,
+        out: Batch | None = None,
+        due: Due | None = None,
+        rewards: Rewards | None = None,
+    ) -> Batch:
+        """These transitions, each with those that follow it up to `horizon`.
+
+        Args:
+            numbers: (n,).
+            horizon: steps of each row.
+            out: arrays to write; None: new ones.
+            due: what is wanted again; see `Fetch.heavy`.
+            rewards: take the place of those that are stored; a run ends before a step that has none.
+
+        Raises:
+            Gone: one of them is in no block any more.
+            Damaged: a block cannot be read; `out` is then undefined.
+            BadOption: `out` does not fit.
+        """
+        kinds = self._kinds_of(numbers)
+        different = np.unique(kinds)
+        if len(different) == 1:
+            kind = self._kinds.all[different[0]]
+            if out is None or rows_of_batch(out) == kind.rows or len(self._kinds.all) == 1:
+                batch = empty(kind.rows, len(numbers), horizon) if out is None else out
+                check_out(batch, kind.rows, len(numbers), horizon)
+                self._fill(kind, numbers, horizon, batch, due, rewards)
+                return batch
+        parts, rows = [], [np.flatnonzero(kinds == number) for number in different.tolist()]
+        for number, here in zip(different.tolist(), rows, strict=True):
+            kind = self._kinds.all[number]
+            parts.append(empty(kind.rows, len(here), horizon))
+            self._fill(kind, numbers[here], horizon, parts[-1], due, rewards)
+        return join(parts, rows, out)
+
+    def steps(self, numbers: I64, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
+        """Columns of steps by their names in a chunk, for transitions in ascending order. Raises Gone, Damaged."""
+        blocks = self._index.find(numbers)
+        begins = np.flatnonzero(np.diff(blocks.first, prepend=-1))
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
+        for begin, here in zip(begins.tolist(), np.split(numbers, begins[1:]), strict=True):
+            head = self._fetch.head(blocks.entry(begin))
+            for name, part in parts.items():
+                column = _reward_sources(head) if name == "reward_source" else head.light(name)
+                part.append(column[here - blocks.first[begin]])
+        return {name: np.concatenate(part) for name, part in parts.items()}
+
+    def last_observation(self, block: Entries) -> Mapping[str, NDArray[Any]]:
+        """The observation after the last step of one block, by the names of its columns. Raises Gone, Damaged."""
+        head, row = self._fetch.head(block.entry(0)), block.steps.astype(np.int64)
+        columns = {**head.layout.light, **head.layout.heavy}
+        obs = {key: column for key, column in columns.items() if key.startswith(OBS)}
+        last = {key: np.empty((1, *column.shape), column.dtype) for key, column in obs.items()}
+        self._fetch.light(block, row, {key: array for key, array in last.items() if key in head.layout.light})
+        heavy = {key: list(array) for key, array in last.items() if key in head.layout.heavy}
+        if heavy:
+            self._fetch.heavy(block, row, heavy)
+        return {key[len(OBS) :]: array[0] for key, array in last.items()}
+
+    def heavy_rows(self, numbers: I64, horizon: int) -> tuple[I64, I64]:
+        """First step of the block, and row, of each observation that a batch of these transitions needs."""
+        last = numbers if horizon == 1 else runs.follow(self._index, numbers, horizon)[0][:, -1]
+        blocks, rows = self._observations(numbers, last)
+        return blocks.first, rows
+
+    def _kinds_of(self, numbers: I64) -> I64:
+        with self._lock:
+            if self._resident is not None and len(numbers) and numbers.max() < self._resident.end:
+                if len(self._resident.sets) == 1:
+                    return np.zeros(len(numbers), np.int64) + next(iter(self._resident.sets))
+                _, kinds = self._resident.places(numbers)
+                if (kinds >= 0).all():
+                    return kinds
+        origins, which = np.unique(self._index.find(numbers).origin, return_inverse=True)
+        return np.array([self._kind_of(origin).number for origin in origins.tolist()])[which]
+
+    def _kind_of(self, origin: int) -> Kind:
+        with self._lock:
+            kind = self._kind_of_origin.get(origin)
+            if kind is None:
+                layout = Layout.parse(self._index.origin(origin)["layout"].encode("ascii"))
+                kind = self._kind_of_origin[origin] = self._kinds.of(layout)
+            return kind
+
+    def _fill(self, kind: Kind, numbers: I64, horizon: int, batch: Batch, due: Due | None, rewards: Rewards | None) -> None:
+        steps, last = numbers, numbers
+        if horizon > 1:
+            assert batch.valid is not None
+            steps, batch.valid[...] = runs.follow(self._index, numbers, horizon)
+        self._steps(kind, steps, steps_of(batch))
+        if rewards is not None:
+            batch.reward[...] = rewards(steps)
+        if horizon > 1:
+            last = self._cut(steps, batch)
+        light = {name: array for name, array in batch.obs.items() if OBS + name in kind.light}
+        if not self._held_obs(kind, numbers, last, batch, light):
+            blocks, rows = self._observations(numbers, last)
+            both = {name: np.empty((len(rows), *array.shape[1:]), array.dtype) for name, array in light.items()}
+            self._fetch.light(blocks, rows, {OBS + name: array for name, array in both.items()})
+            for name, array in both.items():
+                batch.obs[name][...], batch.next_obs[name][...] = np.split(array, 2)
+        if kind.heavy_obs:
+            blocks, rows = self._observations(numbers, last)
+            names = [key[len(OBS) :] for key in kind.heavy_obs]
+            targets = {OBS + name: [*batch.obs[name], *batch.next_obs[name]] for name in names}
+            self._fetch.heavy(blocks, rows, targets, due)
+
+    def _steps(self, kind: Kind, steps: I64, out: Mapping[str, NDArray[Any]]) -> None:
+        with self._lock:
+            held = self._places(steps)
+            if held is not None:
+                assert self._resident is not None
+                self._resident.sets[kind.number].gather_steps(held, out)
+        flat = steps.ravel()
+        if held is None or kind.heavy_steps:
+            blocks = self._index.find(flat)
+            rows = flat - blocks.first
+            arrays = {key: array.reshape(len(flat), *array.shape[steps.ndim :]) for key, array in out.items()}
+            if held is None:
+                self._fetch.light(blocks, rows, {key: array for key, array in arrays.items() if key in kind.light})
+            for key in kind.heavy_steps:
+                self._fetch.heavy(blocks, rows, {key: list(arrays[key])})
+
+    def _held_obs(self, kind: Kind, numbers: I64, last: I64, batch: Batch, light: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether the light observations came from memory."""
+        with self._lock:
+            first, end = self._places(numbers), self._places(last)
+            if first is None or end is None:
+                return not light
+            assert self._resident is not None
+            held = self._resident.sets[kind.number]
+            held.gather_obs(first, light)
+            held.gather_obs(end + 1, {name: batch.next_obs[name] for name in light})
+            return True
+
+    def _places(self, numbers: I64) -> I64 | None:
+        if self._resident is None or numbers.max() >= self._resident.end:
+            return None
+        places, kinds = self._resident.places(numbers)
+        return places if (kinds >= 0).all() else None
+
+    def _observations(self, numbers: I64, last: I64) -> tuple[Entries, I64]:
+        """Blocks and rows (2 n,) of the observations before steps `numbers` and after steps `last`."""
+        wanted = np.concatenate([numbers, last])
+        blocks = self._index.find(wanted)
+        rows = wanted - blocks.first
+        rows[len(numbers) :] += 1
+        return runs.held(self._index, blocks, rows)
+
+    def _cut(self, steps: I64, batch: Batch) -> I64:
+        """End each run with its episode, even where numbers go on, and before a step without reward; the last step of each."""
+        assert batch.valid is not None
+        ends = (batch.terminated | batch.truncated)[:, :-1] | np.isnan(batch.reward[:, 1:])
+        batch.valid[:, 1:] &= ~np.logical_or.accumulate(ends, axis=1)
+        beyond = ~batch.valid
+        for array in steps_of(batch).values():
+            array[beyond] = 0
+        return steps[np.arange(len(steps)), batch.valid.sum(axis=1) - 1]
+
+
+def _reward_sources(head: Head) -> NDArray[Any]:
+    names, counts = zip(*head.reward_source, strict=True)
+    return np.repeat(np.array(names), counts)
