@@ -1,5 +1,7 @@
 """Chunks with pictures that tell their row, for tests of the buffer on disk."""
 
+import itertools
+
 import numpy as np
 
 from user_gym.core import Chunk
@@ -21,7 +23,7 @@ def episode(steps, number=0, *, first=0, chunks=1, source="a", robot="franka-fr3
     """An episode in chunks; its steps have the rewards first, first + 1, ..."""
     cuts = np.linspace(0, steps, chunks + 1).astype(int)
     made = []
-    for sequence, (begin, end) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for sequence, (begin, end) in enumerate(itertools.pairwise(cuts)):
         rows = np.arange(first + begin, first + end + 1)
         n, none = end - begin, np.zeros(end - begin, bool)
         over = none.copy()
@@ -38,12 +40,23 @@ def episode(steps, number=0, *, first=0, chunks=1, source="a", robot="franka-fr3
         }
         made.append(
             Chunk(
-                source=source, episode=number, sequence=sequence, robot=robot, task="peg", kind="policy",
-                ordered=columns["action"] + 0.5, reward=rows[:-1].astype(np.float32), success=none,
-                policy_version=rows[:-1], is_intervention=rows[:-1] % 2 == 0, reward_source=("rule",) * n,
-                time=0.1 * rows[1:], wall_time=float(first), **(columns | changes),
-            )  # fmt: skip
-        )  # fmt: skip
+                source=source,
+                episode=number,
+                sequence=sequence,
+                robot=robot,
+                task="peg",
+                kind="policy",
+                ordered=columns["action"] + 0.5,
+                reward=rows[:-1].astype(np.float32),
+                success=none,
+                policy_version=rows[:-1],
+                is_intervention=rows[:-1] % 2 == 0,
+                reward_source=("rule",) * n,
+                time=0.1 * rows[1:],
+                wall_time=float(first),
+                **(columns | changes),
+            )
+        )
     return made
 
 
