@@ -152,6 +152,24 @@ def test_a_layout_may_say_anything(data) -> None:
         read_all(given_block)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"shape": [0, 2**31 - 1, 2**31 - 1, 2**31 - 1]}, {"dtype": ">b1"}, {"dtype": "<U1000000000"}]
+)
+def test_a_column_that_no_array_can_be_is_refused(changes) -> None:
+    layout = json.loads(region(PRESSED, "layout"))
+    layout[0] |= changes
+    with pytest.raises(BadBlock, match=r"(shape|dtype) of column 'state'"):
+        read_block(resealed(PRESSED, {"layout": json.dumps(layout).encode()}))
+
+
+def test_items_begin_where_the_heavy_region_does() -> None:
+    table = np.frombuffer(region(BLOCK, "tables"), "<u4").copy()
+    table[: len(table) // 2 + 1] += 64
+    block = dict(zip(NAMES, HEAD.unpack_from(BLOCK), strict=False))["block"]
+    with pytest.raises(BadBlock, match="offsets"):
+        read_block(resealed(BLOCK + bytes(64), {"tables": table.tobytes()}, block=block + 64))
+
+
 @given(st.sampled_from(["source", "episode", "reward_source", "group"]), JSON)
 @settings(max_examples=200, deadline=None)
 def test_meta_may_say_anything(key, value) -> None:

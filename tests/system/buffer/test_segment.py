@@ -122,6 +122,13 @@ def test_a_block_far_behind_damage_is_found(tmp_path) -> None:
         assert [(one.offset, one.head is None) for one in segment.scan()] == [(64, True), (3 << 20, False)]
 
 
+def test_a_block_is_looked_for_at_multiples_of_64_only(tmp_path) -> None:
+    with Segment.create(tmp_path / "segment") as segment:
+        segment.append(bytes(65))
+        segment.append(BLOCKS[1])
+        assert [(one.offset, one.nbytes, one.head) for one in segment.scan()] == [(64, 65 + len(BLOCKS[1]), None)]
+
+
 def test_a_file_that_is_no_segment_is_refused(tmp_path) -> None:
     for number, data in enumerate((b"", b"UGS1", b"SQLite format 3\0" * 8, b"UGS1\2" + bytes(59))):
         path = tmp_path / str(number)
