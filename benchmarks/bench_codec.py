@@ -253,7 +253,8 @@ def measure(folder: Path, transitions: int, rounds: int) -> str:
     return "\n\n".join(
         (
             "## Codings, chunks of 10 steps, cameras of 128 x 128 x 3\n\nBytes of the items alone. A pair is two neighbouring "
-            "rows, as a sampler draws them, with the CRC of each item that is read.",
+            "rows, as a sampler draws them, with the CRC of each item that is read. Raw rows are not touched before the block "
+            "is put together: that copy is in the encoder's figure below.",
             coding_table(renders, transitions, rounds),
             "## Blocks\n\nAll columns, heads, tables and padding, against the columns alone, each observation once.",
             block_table(renders, transitions),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from user_gym.core import U8
 from user_gym.system.buffer.codec import PREVIOUS, RAW, Coding, encode
 
-# Ordered by what reading two rows side by side takes: 24, 35 and 66 us where raw takes 5 (benchmarks/results/buffer_codecs.md).
-# A chunk has 10 steps or so, and so one keyframe.
+# Ordered by what reading two rows side by side takes, CRC included: 46..49, 51..64 and 99..135 us, where raw rows take 47..49
+# (benchmarks/results/buffer_codecs.md). A chunk has 10 steps or so, and so one keyframe.
 LZ4 = (Coding("lz4"), Coding("key-lz4", keyframe=16), Coding("previous-lz4", keyframe=16))
 ZSTD = (Coding("zstd"), Coding("key-zstd", keyframe=16), Coding("previous-zstd", keyframe=16))
 _WORTH = 0.8  # of the bytes of the best so far, raw first: what a coding that is slower to read has to reach
