@@ -9,6 +9,7 @@ from user_gym.system.buffer import dropping, schema
 from user_gym.system.buffer.catalog import MOVED
 from user_gym.system.buffer.files import HERE
 from user_gym.system.buffer.pruning import delete_empty
+from user_gym.system.buffer.segment import FIRST
 from user_gym.system.buffer.writer import explained
 from user_gym.system.buffer.writing import Writing
 
@@ -26,13 +27,13 @@ class _Live(NamedTuple):
 
 
 def candidates(writing: Writing, dead: float) -> list[int]:
-    """Segments of which at least this share is dead, the worst first."""
+    """Segments of which at least this share is dead, and anything at all; the worst first."""
     active = writing.active()
     with writing.transaction() as catalog:
         rows = catalog.database.execute(
-            "SELECT id FROM segments WHERE state = 'live' AND live > 0 AND bytes - live >= ? * bytes "
+            "SELECT id FROM segments WHERE state = 'live' AND live > 0 AND bytes - live >= max(? * bytes, ?) "
             "ORDER BY CAST(live AS REAL) / bytes",
-            (dead,),
+            (dead, FIRST + 1),
         ).fetchall()
     return [number for (number,) in rows if number not in active]
 

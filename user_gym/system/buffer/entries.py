@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,8 +55,9 @@ class Entries:
     @classmethod
     def of(cls, rows: Iterable[Sequence[int]]) -> Entries:
         """Of tuples in the order of the fields."""
-        columns = list(zip(*rows, strict=True)) or [()] * len(DTYPES)
-        return cls(*(np.array(column, dtype) for column, dtype in zip(columns, DTYPES.values(), strict=True)))
+        rows = list(rows)
+        table = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * len(DTYPES)).reshape(-1, len(DTYPES))
+        return cls(*(column.astype(dtype) for column, dtype in zip(table.T, DTYPES.values(), strict=True)))
 
     @classmethod
     def joined(cls, parts: Sequence[Entries]) -> Entries:
@@ -128,15 +130,19 @@ class MemoryIndex:
         """Bytes of the arrays, filled or not."""
         return self._room.nbytes_held + self._next.nbytes
 
+    def reserve(self, rows: int) -> None:
+        """Make room for so many blocks."""
+        room = Entries.empty(rows)
+        for to, column in zip(room.columns, self.entries.columns, strict=True):
+            to[: len(self.entries)] = column
+        self._room, self.entries = room, room.take(slice(len(self.entries)))
+
     def extend(self, new: Entries) -> None:
         """Add blocks, all newer than those here."""
         old = self.entries
         rows = len(old) + len(new)
         if rows > len(self._room):
-            room = Entries.empty(max(_FIRST_ROWS, int(_GROWTH * rows)))
-            for to, column in zip(room.columns, old.columns, strict=True):
-                to[: len(old)] = column
-            self._room = room
+            self.reserve(max(_FIRST_ROWS, int(_GROWTH * rows)))
         for to, column in zip(self._room.columns, new.columns, strict=True):
             to[len(old) : rows] = column
         self.entries = self._room.take(slice(rows))

@@ -16,10 +16,10 @@ class Housekeeping:
 
     Args:
         writing: of the store.
-        tidy: called now and then after appends.
+        tidy: called after appends, now and then; None: nothing to tidy.
     """
 
-    def __init__(self, writing: Writing, tidy: Callable[[], object]) -> None:
+    def __init__(self, writing: Writing, tidy: Callable[[Writing], object] | None) -> None:
         self._writing, self._tidy = writing, tidy
         self._wake = Condition()
         self._dirty = self._closing = False
@@ -65,7 +65,8 @@ class Housekeeping:
                 if not self._writing.durable:
                     self._writing.sync()
                 self.pack()
-                self._tidy()
+                if self._tidy is not None:
+                    self._tidy(self._writing)
         except Exception as error:
             self._error = error
 

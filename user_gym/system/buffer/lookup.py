@@ -202,7 +202,7 @@ class Lookup:
             try:
                 with _reading(catalog):
                     change, total = catalog.last_change(), catalog.total("training")
-                    index = MemoryIndex(snapshot.load(catalog))
+                    index = snapshot.load(catalog)
             finally:
                 catalog.database.close()
             with self._lock:

@@ -41,12 +41,28 @@ class Quota:
             parse(self.keep)
 
 
+class Holding:
+    """A quota that is held while blocks are appended: looked at often, enforced when something came since the last time."""
+
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
+        self._least = quota.bytes  # bytes above which it is enforced
+
+    def __call__(self, writing: Writing) -> None:
+        """Enforce it if need be."""
+        if _used(writing) > self._least:
+            held = enforce(writing, self._quota)
+            # What is kept may be more than the quota: then look again when much has come.
+            self._least = held.bytes + int((1 - _SLACK) * self._quota.bytes) if held.kept else self._quota.bytes
+
+
 class Enforced(NamedTuple):
     """What holding a quota took."""
 
-    bytes: int  # of segments now; above the quota only if what is kept is
+    bytes: int  # of segments now
     pruned: int  # bytes of blocks that left
     compacted: int  # segments written anew
+    kept: bool  # whether what never leaves is more than the quota
 
 
 def enforce(writing: Writing, quota: Quota) -> Enforced:
@@ -54,9 +70,9 @@ def enforce(writing: Writing, quota: Quota) -> Enforced:
     with writing.upkeep:
         used = _used(writing)
         if used <= quota.bytes:
-            return Enforced(used, 0, 0)
+            return Enforced(used, 0, 0, kept=False)
         with writing.transaction() as catalog:
-            leaving = _leaving(catalog, quota)
+            leaving, kept = _leaving(catalog, quota)
         pruned = pruning.prune(writing, leaving)
         pruning.delete_empty(writing)
         compacted = 0
@@ -68,7 +84,7 @@ def enforce(writing: Writing, quota: Quota) -> Enforced:
                     break
                 compaction.compact(writing, number)
                 compacted += 1
-        return Enforced(_used(writing), pruned, compacted)
+        return Enforced(_used(writing), pruned, compacted, kept)
 
 
 def _used(writing: Writing) -> int:
@@ -81,18 +97,18 @@ def _segment_bytes(catalog: Catalog) -> int:
     return int(catalog.database.execute(query, (HERE,)).fetchone()[0])
 
 
-def _leaving(catalog: Catalog, quota: Quota) -> list[int]:
-    """The blocks that have to leave, oldest first."""
+def _leaving(catalog: Catalog, quota: Quota) -> tuple[list[int], bool]:
+    """The blocks that have to leave, oldest first; and whether those that stay are too many all the same."""
     run = catalog.database.execute
     here = "blocks.segment IN (SELECT id FROM segments WHERE place = 0)"
-    held = dict(
-        run(f"SELECT robot, sum(nbytes) FROM blocks CROSS JOIN origins ON origins.id = origin WHERE {here} GROUP BY robot")
-    )
     raw = run("SELECT 1 FROM raw LIMIT 1").fetchone() is not None
     beside = (
         "SELECT nbytes FROM raw r WHERE (r.source, r.episode, r.sequence) = (blocks.source, blocks.episode, blocks.sequence)"
     )
     size = f"blocks.nbytes + coalesce(({beside}), 0)" if raw else "blocks.nbytes"
+    held = dict(
+        run(f"SELECT robot, sum({size}) FROM blocks CROSS JOIN origins ON origins.id = origin WHERE {here} GROUP BY robot")
+    )
     total = int(run("SELECT coalesce(sum(live), 0) FROM segments WHERE place = ?", (HERE,)).fetchone()[0])
     target = int(_SLACK * quota.bytes)
     text, values = parse(quota.keep).possibly() if quota.keep else ("FALSE", ())
@@ -108,4 +124,4 @@ def _leaving(catalog: Catalog, quota: Quota) -> list[int]:
             held[robot] -= nbytes
             total -= nbytes
             leaving.append(first)
-    return leaving
+    return leaving, total > quota.bytes

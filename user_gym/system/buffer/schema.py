@@ -84,7 +84,7 @@ def _statements() -> list[str]:
     bad = {"id": int, **KEY, "raw": int, "first": int, "steps": int, "segment": int, "offset": int, "nbytes": int}
     bad |= {"reason": str, "at": float}
     model.table("quarantine").create(bad, pk="id", not_null=set(bad) - {"id"})
-    page = {"first": int, "last": int, "crc": int, "data": bytes}
+    page = {"first": int, "last": int, "sum": int, "data": bytes}  # sum: Adler-32
     model.table("pages").create(page, pk="first", not_null=set(page))
     change = {"id": int, "kind": str, "first": int, "last": int}
     model.table("changes").create(change, pk="id", not_null=set(change) - {"id"})

@@ -14,15 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.system.buffer.catalog import Catalog
-from user_gym.system.buffer.entries import DTYPES, Entries
+from user_gym.system.buffer.entries import DTYPES, Entries, MemoryIndex
 
 PAGE = 8192  # blocks: 360 KB
 _ROW = sum(np.dtype(dtype).itemsize for dtype in DTYPES.values())
 
 
-def load(catalog: Catalog) -> Entries:
+def load(catalog: Catalog) -> MemoryIndex:
     """All blocks. Inside a transaction of reading, all of one moment."""
-    return Entries.joined(list(_parts(catalog)))
+    index = MemoryIndex()
+    (size,) = catalog.database.execute("SELECT coalesce(sum(length(data)), 0) FROM pages").fetchone()
+    index.reserve(size // _ROW + PAGE)
+    for part in _parts(catalog):
+        index.extend(part)
+    return index
 
 
 def pack(catalog: Catalog, since: int, pages: int) -> int:
@@ -42,7 +47,7 @@ def pack(catalog: Catalog, since: int, pages: int) -> int:
         if part is not None:
             data = b"".join(column.tobytes() for column in part.columns)
             since = int(part.first[-1]) + 1
-            row = int(part.first[0]), since - 1, zlib.crc32(data), data
+            row = int(part.first[0]), since - 1, zlib.adler32(data), data
             catalog.database.execute("INSERT INTO pages VALUES (?, ?, ?, ?)", row)
             pages -= 1
         else:
@@ -52,8 +57,8 @@ def pack(catalog: Catalog, since: int, pages: int) -> int:
 
 def _parts(catalog: Catalog) -> Iterator[Entries]:
     done = 0
-    for first, last, crc, data in catalog.database.execute("SELECT first, last, crc, data FROM pages ORDER BY first"):
-        if zlib.crc32(data) != crc or len(data) % _ROW:
+    for first, last, check, data in catalog.database.execute("SELECT first, last, sum, data FROM pages ORDER BY first"):
+        if zlib.adler32(data) != check or len(data) % _ROW:
             continue  # damaged: its blocks are read row by row
         page = _unpacked(data)
         yield from catalog.entries(done, first)

@@ -22,7 +22,7 @@ from user_gym.system.buffer.housekeeping import Housekeeping
 from user_gym.system.buffer.joining import Joining
 from user_gym.system.buffer.lock import WriterLock
 from user_gym.system.buffer.lookup import Lookup
-from user_gym.system.buffer.quota import Enforced, Quota, enforce
+from user_gym.system.buffer.quota import Enforced, Holding, Quota, enforce
 from user_gym.system.buffer.stored import Stored
 from user_gym.system.buffer.writer import Writer, explained
 from user_gym.system.buffer.writing import Writing
@@ -45,7 +45,6 @@ class Store(Stored):
         self.read_only = writing is None
         self._lock, self._writing = lock, writing
         self._joining = Joining(self._commit, writing.lock if writing else RLock())
-        self._quota: Quota | None = None
         self._housekeeping: Housekeeping | None = None
 
     @classmethod
@@ -127,8 +126,7 @@ class Store(Stored):
             raise
         writing = Writing(writer, files, durable)
         store = cls(folder, files, lookup, lock, writing)
-        store._quota = bound
-        store._housekeeping = Housekeeping(writing, store._tidy)
+        store._housekeeping = Housekeeping(writing, Holding(bound) if bound else None)
         store._housekeeping.start()
         lookup.start()
         return store
@@ -215,10 +213,6 @@ class Store(Stored):
     def repair(self, progress: repair.Progress = repair.unseen) -> None:
         """Read everything; quarantine what is bad, and enter what is sound and not in the index."""
         repair.repair(self._writable(), progress)
-
-    def _tidy(self) -> None:
-        if self._quota is not None and self._writing is not None:
-            enforce(self._writing, self._quota)
 
     def close(self) -> None:
         """Write through what is left, and let go of files and lock; may be called twice."""
