@@ -125,3 +125,14 @@ def test_an_arm_whose_links_are_too_near_already_may_go_where_they_are_not_neare
     spec = specs.spec("franka-fr3")
     monkeypatch.setattr(collision, "clearance", lambda *_: collision.Clearance(0.002, "hand and table"))
     check(spec, standing(spec, spec.home), START, BOX)
+
+
+@pytest.mark.parametrize("robot", ROBOTS)
+def test_an_arm_that_sags_may_go_on_though_a_joint_at_its_limit_bars_the_straight_way(robot) -> None:
+    spec = specs.spec(robot)
+    task, rng = registry.make_task("PegInsert", spec), np.random.default_rng(0)
+    for _ in range(20):
+        left = task.start(rng).tcp.copy()
+        left[2] -= rng.uniform(0.01, 0.1)
+        left[3:5] += rng.uniform(-0.1, 0.1, 2)
+        check(spec, standing(spec, reach.solve(spec, left)), task.start(rng).tcp, task.workspace)

@@ -18,6 +18,7 @@ SAME = 1e-3  # m or rad: nearer than this a waypoint is no motion
 ROOM = np.array([0.25, 0.25, 0.5, 1.0, 1.0, np.pi])
 _STRIDE = np.array([0.01] * 3 + [0.05] * 3)  # m, rad between two looks at the links
 _ROUNDING = 1e-4  # m
+_TASK = 6  # joints that a pose of the tool needs
 
 
 class Way(NamedTuple):
@@ -76,11 +77,12 @@ def _joints(spec: RobotSpec, state: RobotState, waypoints: list[F64]) -> Iterato
     """Joints (dof,) along straight lines of the tool, to first order; a spare joint goes over to the waypoint's posture."""
     q, tcp = state.q, state.tcp
     for waypoint in waypoints:
-        rest, begun = reach.solve(spec, waypoint), q
+        # Without a spare joint there is one way; where a limit bars it the tool tilts, and the driver says how far it may.
+        rest, begun = reach.solve(spec, waypoint) if spec.dof > _TASK else q, q
         steps = max(ceil(float((np.abs(waypoint - tcp) / _STRIDE).max())), 1)
         for k in range(1, steps + 1):
             share = k / steps
-            q = _step(spec, q, tcp + share * (waypoint - tcp), begun + share * (rest - begun))
+            q = _step(spec, q, tcp + share * (waypoint - tcp), begun + share * (rest - begun) if spec.dof > _TASK else q)
             yield q
         tcp = waypoint
 
