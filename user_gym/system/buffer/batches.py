@@ -64,18 +64,23 @@ def rows_of_batch(batch: Batch) -> Rows:
 
 def check_out(out: Batch, rows: Rows, n: int, horizon: int) -> None:
     """Raise BadOption, naming the array, unless a batch of n rows like these can be written into `out`."""
-    steps = (n,) if horizon == 1 else (n, horizon)
+    lead = (n,) if horizon == 1 else (n, horizon)
     given = {OBS + name: array for name, array in out.obs.items()} | steps_of(out)
-    wanted = {key: ((n,) if key.startswith(OBS) else steps, *described) for key, described in rows.items()}
-    if given.keys() != wanted.keys() or out.next_obs.keys() != out.obs.keys():
-        raise BadOption("out", sorted(given), f"a batch with {sorted(wanted)}", "make one with Buffer.empty")
-    valid = {} if out.valid is None else {"valid": out.valid}
-    if bool(valid) != (horizon > 1):
+    if given.keys() != rows.keys() or out.next_obs.keys() != out.obs.keys():
+        raise BadOption("out", sorted(given), f"a batch with {sorted(rows)}", "make one with Buffer.empty")
+    if (out.valid is None) != (horizon == 1):
         raise BadOption("out.valid", out.valid, "an array where horizon > 1, else None", "make one with Buffer.empty")
-    nexts = {f"next_{key}": (out.next_obs[key[len(OBS) :]], wanted[key]) for key in wanted if key.startswith(OBS)}
-    pairs = {key: (given[key], wanted[key]) for key in wanted} | nexts
-    pairs |= {key: (array, (steps, np.dtype(np.bool_), ())) for key, array in valid.items()}
-    for key, (array, (lead, dtype, shape)) in pairs.items():
-        if array.dtype != dtype or array.shape != (*lead, *shape) or not array.flags.writeable:
-            found = f"{array.dtype}{array.shape}{'' if array.flags.writeable else ', read-only'}"
-            raise BadOption(f"out, array {key!r}", found, f"{dtype}{(*lead, *shape)}", "make one with Buffer.empty")
+    for key, (dtype, shape) in rows.items():
+        if key.startswith(OBS):
+            _check(key, given[key], (n, *shape), dtype)
+            _check(f"next_{key}", out.next_obs[key[len(OBS) :]], (n, *shape), dtype)
+        else:
+            _check(key, given[key], (*lead, *shape), dtype)
+    if out.valid is not None:
+        _check("valid", out.valid, lead, np.dtype(np.bool_))
+
+
+def _check(key: str, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if array.shape != shape or array.dtype != dtype or not array.flags.writeable:
+        found = f"{array.dtype}{array.shape}{'' if array.flags.writeable else ', read-only'}"
+        raise BadOption(f"out, array {key!r}", found, f"{dtype}{shape}", "make one with Buffer.empty")

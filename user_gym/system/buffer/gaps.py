@@ -43,6 +43,8 @@ class Live:
         if len(ordinals) and (ordinals.min() < 0 or ordinals.max() >= len(self)):
             worst = int(ordinals.min() if ordinals.min() < 0 else ordinals.max())
             raise BadOption("ordinal", worst, f"0 .. {len(self) - 1}", "draw below the length of the same moment")
+        if not len(self.gaps):
+            return ordinals
         return ordinals + self._passed[np.searchsorted(self._before, ordinals, side="right")]
 
     def without(self, firsts: I64, steps: I64) -> Live:

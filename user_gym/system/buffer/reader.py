@@ -131,11 +131,12 @@ class Reader:
             Damaged: a block cannot be read; `out` is then undefined.
             BadOption: `out` does not fit.
         """
-        kinds = self._kinds_of(numbers)
-        different = np.unique(kinds)
+        only = self._only_kind(numbers)
+        kinds = self._kinds_of(numbers) if only is None else np.array([only.number])
+        different = np.unique(kinds) if only is None else kinds
         if len(different) == 1:
             kind = self._kinds.all[different[0]]
-            if out is None or rows_of_batch(out) == kind.rows or len(self._kinds.all) == 1:
+            if out is None or len(self._kinds.all) == 1 or rows_of_batch(out) == kind.rows:
                 batch = empty(kind.rows, len(numbers), horizon) if out is None else out
                 check_out(batch, kind.rows, len(numbers), horizon)
                 self._fill(kind, numbers, horizon, batch, due, rewards)
@@ -177,11 +178,15 @@ class Reader:
         blocks, rows = self._observations(numbers, last)
         return blocks.first, rows
 
+    def _only_kind(self, numbers: I64) -> Kind | None:
+        """The kind of all transitions where there is no other; None: not known without looking."""
+        with self._lock:
+            known = self._resident is not None and len(numbers) and numbers.max() < self._resident.end
+            return self._kinds.all[0] if known and len(self._kinds.all) == 1 else None
+
     def _kinds_of(self, numbers: I64) -> I64:
         with self._lock:
             if self._resident is not None and len(numbers) and numbers.max() < self._resident.end:
-                if len(self._resident.sets) == 1:
-                    return np.zeros(len(numbers), np.int64) + next(iter(self._resident.sets))
                 _, kinds = self._resident.places(numbers)
                 if (kinds >= 0).all():
                     return kinds
@@ -201,23 +206,32 @@ class Reader:
         if horizon > 1:
             assert batch.valid is not None
             steps, batch.valid[...] = runs.follow(self._index, numbers, horizon)
-        self._steps(kind, steps, steps_of(batch))
-        if rewards is not None:
-            batch.reward[...] = rewards(steps)
-        if horizon > 1:
-            last = self._cut(steps, batch)
-        light = {name: array for name, array in batch.obs.items() if OBS + name in kind.light}
-        if not self._held_obs(kind, numbers, last, batch, light):
-            blocks, rows = self._observations(numbers, last)
-            both = {name: np.empty((len(rows), *array.shape[1:]), array.dtype) for name, array in light.items()}
-            self._fetch.light(blocks, rows, {OBS + name: array for name, array in both.items()})
-            for name, array in both.items():
-                batch.obs[name][...], batch.next_obs[name][...] = np.split(array, 2)
+        if horizon > 1 or kind.heavy_steps or not self._held(kind, numbers, batch):
+            self._steps(kind, steps, steps_of(batch))
+            if horizon > 1:
+                if rewards is not None:
+                    batch.reward[...] = rewards(steps)
+                last = self._cut(steps, batch)
+            self._light_obs(kind, numbers, last, batch)
+        if rewards is not None and horizon == 1:
+            batch.reward[...] = rewards(numbers)
         if kind.heavy_obs:
             blocks, rows = self._observations(numbers, last)
             names = [key[len(OBS) :] for key in kind.heavy_obs]
             targets = {OBS + name: [*batch.obs[name], *batch.next_obs[name]] for name in names}
             self._fetch.heavy(blocks, rows, targets, due)
+
+    def _held(self, kind: Kind, numbers: I64, batch: Batch) -> bool:
+        """Whether all light columns of single steps came from memory: the way of almost every draw, so kept short."""
+        with self._lock:
+            places = self._places(numbers)
+            if places is None or self._resident is None:
+                return False
+            held = self._resident.sets[kind.number]
+            held.gather_steps(places, steps_of(batch))
+            held.gather_obs(places, batch.obs)
+            held.gather_obs(places + 1, batch.next_obs)
+            return True
 
     def _steps(self, kind: Kind, steps: I64, out: Mapping[str, NDArray[Any]]) -> None:
         with self._lock:
@@ -235,17 +249,24 @@ class Reader:
             for key in kind.heavy_steps:
                 self._fetch.heavy(blocks, rows, {key: list(arrays[key])})
 
-    def _held_obs(self, kind: Kind, numbers: I64, last: I64, batch: Batch, light: Mapping[str, NDArray[Any]]) -> bool:
-        """Whether the light observations came from memory."""
+    def _light_obs(self, kind: Kind, numbers: I64, last: I64, batch: Batch) -> None:
+        """Light observations before steps `numbers` and after steps `last`."""
+        light = {name: array for name, array in batch.obs.items() if OBS + name in kind.light}
         with self._lock:
             first, end = self._places(numbers), self._places(last)
-            if first is None or end is None:
-                return not light
-            assert self._resident is not None
-            held = self._resident.sets[kind.number]
-            held.gather_obs(first, light)
-            held.gather_obs(end + 1, {name: batch.next_obs[name] for name in light})
-            return True
+            if first is not None and end is not None:
+                assert self._resident is not None
+                held = self._resident.sets[kind.number]
+                held.gather_obs(first, light)
+                held.gather_obs(end + 1, {name: batch.next_obs[name] for name in light})
+                return
+        if not light:
+            return
+        blocks, rows = self._observations(numbers, last)
+        both = {name: np.empty((len(rows), *array.shape[1:]), array.dtype) for name, array in light.items()}
+        self._fetch.light(blocks, rows, {OBS + name: array for name, array in both.items()})
+        for name, array in both.items():
+            batch.obs[name][...], batch.next_obs[name][...] = np.split(array, 2)
 
     def _places(self, numbers: I64) -> I64 | None:
         if self._resident is None or numbers.max() >= self._resident.end:
