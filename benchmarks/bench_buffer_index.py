@@ -77,10 +77,17 @@ def measure(folder: str) -> None:
         begin = time.perf_counter()
         store.locate(rng.integers(0, length, BATCH))
         warm = time.perf_counter() - begin
-        print(json.dumps({
-            "open s": opened, "open + len s": said, "first batch s": first, "before the index was in memory": early,
-            "in memory s": loaded, "processor s until then": busy, "later batch s": warm, "bytes a row": store.lookup.nbytes / len(store.entries()),
-        }))  # fmt: skip
+        said_all = {
+            "open s": opened,
+            "open + len s": said,
+            "first batch s": first,
+            "before the index was in memory": early,
+            "in memory s": loaded,
+            "processor s until then": busy,
+            "later batch s": warm,
+            "bytes a row": store.lookup.nbytes / len(store.entries()),
+        }
+    print(json.dumps(said_all))
 
 
 def fresh(folder: Path) -> dict[str, float]:

@@ -53,6 +53,18 @@ def test_a_whole_block_that_the_index_does_not_know_is_entered(tmp_path):
         assert store.append([block(1)]) == [(4, 4, True)]
 
 
+@pytest.mark.parametrize("changes", [{"group": "pictures"}, {"wall_time": float("nan")}], ids=str)
+def test_a_sound_block_that_cannot_be_stored_does_not_stop_it_from_opening(tmp_path, changes):
+    with Store.open(tmp_path) as store:
+        store.append([block(0)])
+    with segments(tmp_path)[0].open("ab") as file:
+        file.write(block(1, **changes).data + block(2).data)
+    for _ in range(2):
+        with Store.open(tmp_path) as store:
+            assert rewards(store) == meant((0, 0), (2, 0))
+            assert store.stats()["quarantined_blocks"] == 1
+
+
 @pytest.mark.parametrize("cut", [1, 1000, 10**6])
 def test_blocks_whose_bytes_are_missing_at_the_end_are_quarantined_and_may_come_again(tmp_path, cut):
     with Store.open(tmp_path) as store:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from user_gym.core import Acknowledgement
@@ -11,6 +13,7 @@ from user_gym.system.buffer.catalog import GAP, ORPHANED, Catalog
 from user_gym.system.buffer.entries import ABSENT
 from user_gym.system.buffer.head import Head
 
+Summary = tuple[int | float, ...]
 _LARGEST = 1 << 62  # of an episode or sequence: the next one still is a number of SQLite
 
 
@@ -44,10 +47,9 @@ class Filing:
         stored = stored or self._catalog.gone(head.group == "raw", source, head.episode, head.sequence)
         return Acknowledgement(*stored, repeated=True) if stored else None
 
-    def file(self, head: Head, segment: int, offset: int) -> Acknowledgement:
-        """Enter a block that is not known. Raises BadChunk if its numbers can be no row; then nothing changed."""
+    def file(self, head: Head, summary: Summary, segment: int, offset: int) -> Acknowledgement:
+        """Enter a block that is not known."""
         catalog, table, group = self._catalog, schema.TABLES[head.group], head.group
-        summary = _summary(head)
         source, origin = self._numbers(head)
         first = self.totals[group]
         before, after = catalog.beside(table, source, head.episode, head.sequence)
@@ -84,31 +86,25 @@ class Filing:
         return self._origin[1:]
 
 
-def check(head: Head) -> None:
-    """Raise BadChunk if the numbers of a block can be no row of the catalog, BadOption if its group is unknown."""
+def summarized(head: Head) -> Summary:
+    """What the catalog says of a block's steps, in the order of `schema.SUMMARY`.
+
+    Raises:
+        BadChunk: its numbers can be no row of the catalog.
+        BadOption: its group is unknown.
+    """
     if head.group not in schema.TABLES:
         raise BadOption("group", head.group, " or ".join(schema.TABLES), "encode the columns in one of these groups")
-    _summary(head)
-
-
-def _summary(head: Head) -> tuple[int | float, ...]:
-    """In the order of `schema.SUMMARY`."""
     where = f"chunk {head.sequence} of episode {head.episode} from {head.source!r}"
     if max(head.episode, head.sequence) > _LARGEST:
         raise BadChunk(f"{where}: episode and sequence are allowed up to {_LARGEST}")
-    reward, time, version = (head.light(name) for name in ("reward", "time", "policy_version"))
+    reward, time, version = head.light("reward"), head.light("time"), head.light("policy_version")
     numbers = (float(reward.sum(dtype=np.float64)), float(reward.min()), float(reward.max()))
     times = float(time.min()), float(time.max())
-    if not np.isfinite((*numbers, *times, head.wall_time)).all():
+    if not all(map(math.isfinite, (*numbers, *times, head.wall_time))):
         raise BadChunk(f"{where}: reward, time or wall time is not finite")
-    return (
-        int(head.light("success").any()),
-        *numbers,
-        int(version.min()),
-        int(version.max()),
-        *times,
-        int(head.light("is_intervention").sum()),
-        int(head.light("terminated").any()),
-        int(head.light("truncated").any()),
-        head.wall_time,
+    success, helped, terminated, truncated = (
+        int(np.count_nonzero(head.light(name))) for name in ("success", "is_intervention", "terminated", "truncated")
     )
+    versions = int(version.min()), int(version.max())
+    return (int(success > 0), *numbers, *versions, *times, helped, int(terminated > 0), int(truncated > 0), head.wall_time)

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from user_gym.errors import BadBlock, WrongRun
+from user_gym.errors import BadBlock, BadChunk, BadOption, WrongRun
 from user_gym.system.buffer import connection, dropping, schema
 from user_gym.system.buffer.catalog import Catalog
 from user_gym.system.buffer.files import FOLDER, HERE, Files, name
-from user_gym.system.buffer.filing import Filing
+from user_gym.system.buffer.filing import Filing, summarized
+from user_gym.system.buffer.head import Head
 from user_gym.system.buffer.segment import FIRST, SEGMENT_HEAD, Segment
 
 REBUILD = "rebuild"  # a file of this name says that the index was found damaged
@@ -150,9 +151,8 @@ def reconcile(catalog: Catalog, files: Files, number: int, since: int = 0, items
         for piece in pieces:
             if piece.head is not None:
                 end = piece.offset + piece.nbytes
-                if piece.offset not in indexed and filing.known(piece.head) is None:
-                    filing.file(piece.head, number, piece.offset)
-                    live += piece.nbytes
+                if piece.offset not in indexed:
+                    live += _enter(catalog, filing, number, piece.offset, piece.head)
         for piece in pieces:
             if piece.head is None and piece.offset < end:
                 dropping.note_damage(catalog, number, piece.offset, piece.nbytes, piece.reason)
@@ -164,6 +164,19 @@ def reconcile(catalog: Catalog, files: Files, number: int, since: int = 0, items
         if any(head.group == "raw" for head in heads.values()):
             catalog.database.execute("UPDATE segments SET raw = 1 WHERE id = ?", (number,))
         filing.end()
+
+
+def _enter(catalog: Catalog, filing: Filing, number: int, offset: int, head: Head) -> int:
+    """Enter a block that the index does not know. Returns its bytes, 0 if it is there already or its numbers are none."""
+    try:
+        summary = summarized(head)
+    except (BadChunk, BadOption) as error:  # sound bytes of another maker
+        dropping.note_damage(catalog, number, offset, head.block_bytes, str(error))
+        return 0
+    if filing.known(head) is not None:
+        return 0
+    filing.file(head, summary, number, offset)
+    return head.block_bytes
 
 
 def _rows(catalog: Catalog, table: str, number: int, start: int, everything: bool) -> list[tuple[int, int, str, int, int]]:

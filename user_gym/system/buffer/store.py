@@ -13,18 +13,19 @@ from threading import RLock
 
 from user_gym.core import Acknowledgement, real, whole
 from user_gym.errors import BadOption, Unwritable
-from user_gym.system.buffer import compaction, connection, dropping, filing, pruning, recovery, repair, reserve, tiers
+from user_gym.system.buffer import compaction, connection, dropping, pruning, recovery, repair, reserve, tiers
 from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.condition import parse
 from user_gym.system.buffer.entries import Entry
 from user_gym.system.buffer.files import Files
+from user_gym.system.buffer.filing import summarized
 from user_gym.system.buffer.housekeeping import Housekeeping
 from user_gym.system.buffer.joining import Joining
 from user_gym.system.buffer.lock import WriterLock
 from user_gym.system.buffer.lookup import Lookup
 from user_gym.system.buffer.quota import Enforced, Holding, Quota, enforce
 from user_gym.system.buffer.stored import Stored
-from user_gym.system.buffer.writer import Writer, explained
+from user_gym.system.buffer.writer import Summarized, Writer, explained
 from user_gym.system.buffer.writing import Writing
 
 DURABILITY = ("power", "kill")
@@ -150,12 +151,10 @@ class Store(Stored):
             Unwritable: opened read-only, or the files may not be written any more.
             Closed: `close` was called.
         """
-        for block in blocks:
-            filing.check(block.head)
         self._writable()
-        return self._joining(blocks)
+        return self._joining([(block, summarized(block.head)) for block in blocks])
 
-    def _commit(self, requests: Sequence[Sequence[Block]]) -> list[list[Acknowledgement]]:
+    def _commit(self, requests: Sequence[Sequence[Summarized]]) -> list[list[Acknowledgement]]:
         writing = self._writable()
         assert self._housekeeping is not None
         self._housekeeping.check()

@@ -20,7 +20,7 @@ from user_gym.system.buffer import connection
 from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.catalog import Catalog
 from user_gym.system.buffer.files import HERE, Files
-from user_gym.system.buffer.filing import Filing
+from user_gym.system.buffer.filing import Filing, Summary
 from user_gym.system.buffer.recovery import REBUILD
 from user_gym.system.buffer.segment import Segment
 
@@ -28,6 +28,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What SQLite says of a full disk, and of a limit on the size of files, while it writes to its log or its shared memory.
 _NO_WRITE = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_TRUNCATE)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+Summarized = tuple[Block, Summary]  # as `filing.summarized` says
 
 
 @dataclass(slots=True)
@@ -58,11 +61,11 @@ class Writer:
         self._files, self._durable, self._segment_bytes = files, durable, segment_bytes
         self._active: dict[str, _Active] = {}
 
-    def append(self, requests: Sequence[Sequence[Block]]) -> list[list[Acknowledgement]]:
+    def append(self, requests: Sequence[Sequence[Summarized]]) -> list[list[Acknowledgement]]:
         """Store the blocks of several callers in one commit. Raises NoSpace, Unwritable, BadBlock; then none is stored."""
         self.retire(self._segment_bytes)
         with self.transaction():
-            answers = [[self._append(block) for block in blocks] for blocks in requests]
+            answers = [[self._append(*given) for given in blocks] for blocks in requests]
             for active in self._active.values():
                 if self._durable and active.live:
                     self._files.sync(active.segment)
@@ -125,14 +128,14 @@ class Writer:
             active.segment.close()
         self._active.clear()
 
-    def _append(self, block: Block) -> Acknowledgement:
+    def _append(self, block: Block, summary: Summary) -> Acknowledgement:
         known = self.filing.known(block.head)
         if known is not None:
             return known
         active = self._active.get(block.head.group) or self._start(block.head.group)
         offset = active.segment.append(block.data)
         active.live += len(block.data)
-        return self.filing.file(block.head, active.number, offset)
+        return self.filing.file(block.head, summary, active.number, offset)
 
     def _start(self, group: str) -> _Active:
         number = self.catalog.next_segment(1 + max(self._files.found(HERE), default=0))

@@ -8,10 +8,9 @@ from threading import RLock
 
 from user_gym.core import Acknowledgement
 from user_gym.system.buffer import connection
-from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.catalog import Catalog
 from user_gym.system.buffer.files import Files
-from user_gym.system.buffer.writer import Writer, explained
+from user_gym.system.buffer.writer import Summarized, Writer, explained
 
 
 class Writing:
@@ -28,7 +27,7 @@ class Writing:
         self.lock, self.upkeep, self.files, self.durable = RLock(), RLock(), files, durable
         self._writer = writer
 
-    def append(self, requests: Sequence[Sequence[Block]]) -> list[list[Acknowledgement]]:
+    def append(self, requests: Sequence[Sequence[Summarized]]) -> list[list[Acknowledgement]]:
         """As `Writer.append`."""
         with self.lock:
             return self._writer.append(requests)
