@@ -47,6 +47,7 @@ def test_each_part_gives_its_share_and_columns_stay_together(buffer):
     assert len(batch.terminated) == len(batch.truncated) == len(batch.policy_version) == len(batch.is_intervention) == 64
     uneven = Mixture([(demos, 1), (rest, 2)], batch_size=10)(buffer, np.random.default_rng(0))
     assert shares(uneven) == (3, 7)
+    assert shares(Mixture([(demos, 2), (rest, 1)], batch_size=10)(buffer, np.random.default_rng(0))) == (7, 3)
 
 
 def test_an_empty_part_leaves_its_share_to_the_others(buffer):

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from user_gym.core import Batch, Storage, real, whole
+from user_gym.core import I64, Batch, Storage, real, whole
 from user_gym.errors import BadOption
+from user_gym.system.buffer.batches import empty, rows_of_batch
+from user_gym.system.buffer.buffer import Buffer
+from user_gym.system.buffer.loader import Loader, Wants
+from user_gym.system.buffer.mixed import beside, between, join
+from user_gym.system.buffer.view import View
+
+_SHIFT = 56  # bits of a transition's number; those above say which part drew it
+_NUMBER = (1 << _SHIFT) - 1
 
 
 class Mixture:
     """A sampler for `Learner`: each part gives its share of every batch, to the nearest transition.
 
-    The share of a part that is still empty goes to the others. Rows come in the order of the parts.
+    The share of a part that is still empty goes to the others. Rows come in the order of the parts; parts with other robots
+    are padded, as in `core.Batch`.
 
     Args:
         parts: storages or views, each with its share > 0; shares are relative.
@@ -25,43 +34,71 @@ class Mixture:
     """
 
     def __init__(self, parts: Sequence[tuple[Storage, float]], batch_size: int = 256, horizon: int = 1) -> None:
-        allowed = "one part or more, each with a share > 0"
-        if not parts:
+        allowed = "one part to 100, each with a share > 0"
+        if not 0 < len(parts) <= 100:
             raise BadOption("parts", parts, allowed)
         for _, share in parts:
             real("share of a part", share, sys.float_info.min, sys.float_info.max, allowed)
         least = len(parts)
-        self._parts, self._horizon = tuple(parts), whole("horizon", horizon, 1)
+        self._parts, self._shares = [part for part, _ in parts], [share for _, share in parts]
+        self._horizon = whole("horizon", horizon, 1)
         self._batch_size = whole("batch_size", batch_size, least, f"a whole number, {least} or more, one for each part")
 
     def __call__(self, storage: Storage, rng: np.random.Generator) -> Batch:
         """One batch; `storage`, the learner's own, is not used. Raises BadOption when all parts are empty."""
-        parts = [(part, share) for part, share in self._parts if len(part)]
-        if not parts:
-            raise BadOption("sample", self._batch_size, "nothing yet: all parts of the mixture are empty")
-        edges = np.cumsum([0.0, *(share for _, share in parts)])
-        counts = np.diff(np.rint(edges / edges[-1] * self._batch_size).astype(int))
-        drawn = [part.sample(int(n), rng, self._horizon) for (part, _), n in zip(parts, counts, strict=True) if n]
-        return drawn[0] if len(drawn) == 1 else _joined(drawn)
+        counts = _counts(self._parts, self._shares, self._batch_size)
+        drawn = [part.sample(n, rng, self._horizon) for part, n in zip(self._parts, counts, strict=True) if n]
+        return drawn[0] if len(drawn) == 1 else join(drawn)
+
+    def loader(self, **options: Any) -> Loader:
+        """Batches filled ahead, by a thread of its own: see `Loader` for the options. All parts are buffers or views."""
+        return Loader(_Readables(self._parts, self._shares), self._batch_size, horizon=self._horizon, **options)
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
-    def column(name: str) -> NDArray[Any]:
-        return np.concatenate([getattr(batch, name) for batch in batches])
+class _Readables:
+    """The parts as one thing to draw from and to read: a `loader.Readable`. A number says which part drew it."""
 
-    def columns(name: str) -> Mapping[str, NDArray[Any]]:
-        return {key: np.concatenate([getattr(batch, name)[key] for batch in batches]) for key in getattr(batches[0], name)}
+    def __init__(self, parts: Sequence[Storage], shares: Sequence[float]) -> None:
+        self._parts: list[Buffer | View] = []
+        self._shares = shares
+        for part in parts:
+            if not isinstance(part, (Buffer, View)):
+                raise BadOption("part of a mixture", part, "a Buffer or a view of one, where a loader is made")
+            self._parts.append(part)
 
-    return Batch(
-        obs=columns("obs"),
-        action=column("action"),
-        ordered=column("ordered"),
-        reward=column("reward"),
-        next_obs=columns("next_obs"),
-        terminated=column("terminated"),
-        truncated=column("truncated"),
-        policy_version=column("policy_version"),
-        is_intervention=column("is_intervention"),
-        extra=columns("extra"),
-        valid=None if batches[0].valid is None else column("valid"),
-    )
+    def draw(self, n: int, rng: np.random.Generator) -> I64:
+        """Numbers of n transitions, those of a part together. Raises BadOption when all parts are empty."""
+        counts = enumerate(_counts(self._parts, self._shares, n))
+        return np.concatenate([self._parts[k].draw(count, rng) | k << _SHIFT for k, count in counts if count])
+
+    def wants(self, numbers: I64, horizon: int) -> Wants:
+        """As `loader.Readable.wants`."""
+        found = [part.wants(wanted, horizon) for part, wanted, _ in self._split(numbers)]
+        return Wants(np.concatenate([wants.firsts for wants in found]), np.concatenate([wants.rows for wants in found]))
+
+    def read(self, numbers: I64, horizon: int = 1, out: Batch | None = None, due: Any = None) -> Batch:
+        """The transitions that were drawn. Raises Gone if one of them is not there any more."""
+        split = self._split(numbers)
+        if out is None:
+            return join([part.read(wanted, horizon, None, due) for part, wanted, _ in split])
+        read = [part.read(wanted, horizon, between(out, *here), due) for part, wanted, here in split]
+        return beside(read, out)
+
+    def empty(self, n: int, horizon: int = 1, allocate: Any = np.empty) -> Batch:
+        """Arrays for rows of all parts."""
+        parts = [part.empty(0, horizon) for part in self._parts if len(part)]
+        return empty(rows_of_batch(join(parts)), n, horizon, allocate)
+
+    def _split(self, numbers: I64) -> list[tuple[Buffer | View, I64, tuple[int, int]]]:
+        """Each part that drew some, its numbers, and where its rows begin and end."""
+        drew = numbers >> _SHIFT
+        cuts = [0, *(np.flatnonzero(np.diff(drew)) + 1).tolist(), len(numbers)]
+        return [(self._parts[int(drew[begin])], numbers[begin:end] & _NUMBER, (begin, end)) for begin, end in pairwise(cuts)]
+
+
+def _counts(parts: Sequence[Storage], shares: Sequence[float], n: int) -> list[int]:
+    """How many of n each part gives. Raises BadOption when all are empty."""
+    edges = np.cumsum([0.0, *(share if len(part) else 0.0 for part, share in zip(parts, shares, strict=True))])
+    if not edges[-1]:
+        raise BadOption("sample", n, "nothing yet: all parts of the mixture are empty", "append a chunk first")
+    return np.diff(np.rint(edges / edges[-1] * n).astype(int)).tolist()

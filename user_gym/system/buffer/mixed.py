@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from user_gym.core import I64, Batch, Padding
 from user_gym.errors import BadOption
-from user_gym.system.buffer.batches import EXTRA, OBS, STEP, Rows, empty, steps_of
+from user_gym.system.buffer.batches import EXTRA, OBS, STEP, Rows, empty, rows_of_batch, steps_of
 
 _NEXT = "next_"
 _SAME = {"ordered": "action"}  # column -> the one whose padding it has
@@ -42,18 +42,14 @@ def join(batches: Sequence[Batch], rows: Sequence[I64] | None = None, out: Batch
         BadOption: columns of one name differ in dtype or number of axes, the horizons differ, or `out` has no room.
     """
     n = sum(len(batch.terminated) for batch in batches)
-    if rows is None:
-        ends = np.cumsum([len(batch.terminated) for batch in batches]).tolist()
-        places: Sequence[I64 | slice] = [slice(a, b) for a, b in pairwise((0, *ends))]
-    else:
-        places = rows
+    places = _consecutive(batches) if rows is None else rows
     horizon = _horizon(batches)
-    items = _largest([_items(batch) for batch in batches])
+    items = _largest([rows_of_batch(batch) for batch in batches])
     if out is None:
         out, room = empty(items, n, horizon), items
     else:
         room = _room(out, items, n, horizon)
-    whole = all(_items(batch) == room and batch.padding is None for batch in batches)
+    whole = all(rows_of_batch(batch) == room and batch.padding is None for batch in batches)
     arrays = _arrays(out)
     for array in arrays.values() if not whole else ():
         array[...] = 0
@@ -62,6 +58,30 @@ def join(batches: Sequence[Batch], rows: Sequence[I64] | None = None, out: Batch
             lead = array.ndim - len(items[_item(key)][1]) if key != "valid" else array.ndim
             arrays[key][(here, *(slice(None),) * (lead - 1), *(slice(size) for size in array.shape[lead:]))] = array
     return _with_padding(out, None if whole else _joined_padding(batches, places, room, n))
+
+
+def beside(batches: Sequence[Batch], out: Batch) -> Batch:
+    """`out`, whose rows these batches wrote one after the other, each a part of its arrays: with the padding of them all."""
+    if all(batch.padding is None for batch in batches):
+        return _with_padding(out, None)
+    return _with_padding(out, _joined_padding(batches, _consecutive(batches), rows_of_batch(out), len(out.terminated)))
+
+
+def between(batch: Batch, begin: int, end: int) -> Batch:
+    """Rows begin .. end - 1 of a batch, as views of its arrays, to be written."""
+    return Batch(
+        obs={name: array[begin:end] for name, array in batch.obs.items()},
+        next_obs={name: array[begin:end] for name, array in batch.next_obs.items()},
+        action=batch.action[begin:end],
+        ordered=batch.ordered[begin:end],
+        reward=batch.reward[begin:end],
+        terminated=batch.terminated[begin:end],
+        truncated=batch.truncated[begin:end],
+        policy_version=batch.policy_version[begin:end],
+        is_intervention=batch.is_intervention[begin:end],
+        extra={name: array[begin:end] for name, array in batch.extra.items()},
+        valid=None if batch.valid is None else batch.valid[begin:end],
+    )
 
 
 def separate(batch: Batch) -> list[Part]:
@@ -74,8 +94,13 @@ def separate(batch: Batch) -> list[Part]:
     return [_part(batch, padding, np.flatnonzero(which.ravel() == kind), row) for kind, row in enumerate(first.tolist())]
 
 
+def _consecutive(batches: Sequence[Batch]) -> list[slice]:
+    ends = accumulate((len(batch.terminated) for batch in batches), initial=0)
+    return [slice(begin, end) for begin, end in pairwise(ends)]
+
+
 def _part(batch: Batch, padding: Padding, rows: I64, like: int) -> Part:
-    items = _items(batch)
+    items = rows_of_batch(batch)
 
     def cut(key: str, array: NDArray[Any]) -> NDArray[Any]:
         size = padding.extent[_SAME.get(key, key)][like].tolist()
@@ -99,13 +124,6 @@ def _part(batch: Batch, padding: Padding, rows: I64, like: int) -> Part:
         valid=None if batch.valid is None else batch.valid[rows],
     )
     return Part(rows, made)
-
-
-def _items(batch: Batch) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
-    """Key of a column -> dtype and shape of one item."""
-    lead = 1 if batch.valid is None else 2
-    items = {OBS + name: (array.dtype, array.shape[1:]) for name, array in batch.obs.items()}
-    return items | {key: (array.dtype, array.shape[lead:]) for key, array in steps_of(batch).items()}
 
 
 def _arrays(batch: Batch) -> dict[str, NDArray[Any]]:
@@ -142,7 +160,7 @@ def _largest(described: Sequence[Rows]) -> dict[str, tuple[np.dtype[Any], tuple[
 
 
 def _room(out: Batch, items: Rows, n: int, horizon: int) -> Rows:
-    room = _items(out)
+    room = rows_of_batch(out)
     fits = len(out.terminated) == n and _horizon([out]) == horizon and out.obs.keys() == out.next_obs.keys()
     for key, (dtype, shape) in items.items():
         given, size = room.get(key, (None, ()))
@@ -158,7 +176,7 @@ def _joined_padding(batches: Sequence[Batch], places: Sequence[I64 | slice], roo
     present = {key: np.zeros(n, bool) for key in padded}
     extent = {key: np.zeros((n, len(room[key][1])), np.int64) for key in padded}
     for batch, here in zip(batches, places, strict=True):
-        for key, (_, shape) in _items(batch).items():
+        for key, (_, shape) in rows_of_batch(batch).items():
             if key in present:
                 given = batch.padding
                 present[key][here] = True if given is None else given.present[key]
