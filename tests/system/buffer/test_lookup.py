@@ -1,5 +1,7 @@
 """Live steps are found: by SQL until the index is in memory, then in memory, and always the same."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from user_gym.system.buffer.catalog import Catalog
 from user_gym.system.buffer.entries import DTYPES, Entries, MemoryIndex
 from user_gym.system.buffer.gaps import Live
 from user_gym.system.buffer.lookup import Lookup
+from user_gym.system.buffer.segment import Segment
 from user_gym.system.buffer.store import Store
 
 ROWS = 200_000
@@ -92,6 +95,34 @@ def test_what_changes_while_it_is_loaded_is_known(tmp_path):
             assert one.lookup.following(np.array([84])).tolist() == [80]
         with Store.open(tmp_path, read_only=True) as late:
             assert rewards(late) == expected
+
+
+def test_a_first_batch_does_not_wait_for_the_index_in_memory(large, monkeypatch):
+    asked, go_on, load = Event(), Event(), snapshot.load
+
+    def late(catalog):
+        asked.set()
+        assert go_on.wait(60)
+        return load(catalog)
+
+    monkeypatch.setattr(snapshot, "load", late)
+    with Store.open(large) as store:
+        assert asked.wait(60)
+        found, step = store.locate(np.arange(5, ROWS * 10, ROWS))
+        assert (found.first + step).tolist() == list(range(5, ROWS * 10, ROWS))
+        assert not store.lookup.loaded
+        go_on.set()
+        assert store.lookup.wait(60)
+
+
+def test_opening_reads_no_block(large, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a segment is read")
+
+    for name in ("scan", "head", "read", "readv"):
+        monkeypatch.setattr(Segment, name, refuse)
+    with Store.open(large) as store:
+        assert len(store) == ROWS * 10
 
 
 def test_many_changes_load_the_index_anew(tmp_path, monkeypatch):

@@ -5,13 +5,13 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import numpy as np
 import pytest
 from stores import STEPS, block, meant, pictured, rewards, segments
 
-from user_gym.errors import BadChunk, BadOption, Busy, Closed, Unwritable, WrongRun
+from user_gym.errors import BadChunk, BadOption, Busy, Closed, Gone, Unwritable, WrongRun
 from user_gym.system.buffer.encoder import Encoder
 from user_gym.system.buffer.store import Store
 from user_gym.testing.storage_suite import steps
@@ -80,6 +80,43 @@ def test_threads_that_append_at_once_share_commits_and_lose_nothing(tmp_path):
             found, _ = store.locate(np.array([answer.first]))
             head = store.read_prefix(found.entry(0))
             assert (head.episode, head.sequence) == (number, sequence)
+
+
+def test_threads_sample_while_others_append_prune_and_compact(tmp_path):
+    done, troubles = Event(), []
+
+    def sample(store, seed):
+        rng = np.random.default_rng(seed)
+        while not done.is_set():
+            try:
+                live = store.live
+                found, step = store.locate(rng.integers(0, len(live), 4), live)
+                for row in range(4):
+                    head = store.read_prefix(found.entry(row))
+                    said = head.light("reward")[step[row]]
+                    if said != 1000 * head.episode + step[row]:
+                        troubles.append((head.episode, step[row], said))
+            except Gone:
+                pass  # it left between drawing and reading
+            except BaseException as error:
+                troubles.append(error)
+                return
+
+    with Store.open(tmp_path, durability="kill", segment_bytes=5000) as store:
+        store.append([block(0)])
+        threads = [Thread(target=sample, args=(store, seed)) for seed in range(3)]
+        for thread in threads:
+            thread.start()
+        for episode in range(1, 150):
+            store.append([block(episode)])
+            if episode % 20 == 0:
+                store.prune(f"episode < {episode - 10} AND episode > {episode - 18}")
+                store.compact(0.2)
+        done.set()
+        for thread in threads:
+            thread.join(30)
+        assert not troubles
+        assert store.verify().sound
 
 
 def test_an_error_in_a_shared_commit_reaches_all_who_shared_it_and_nothing_is_stored(tmp_path, monkeypatch):
