@@ -208,7 +208,7 @@ class Storage(Protocol):
         ...
 
     def view(self, where: str) -> Storage:
-        """The transitions of the chunks that an SQL condition selects; grows as chunks arrive. Read-only."""
+        """The transitions that a condition over columns selects; it grows and changes as the storage does. Read-only."""
         ...
 
     def __len__(self) -> int:
