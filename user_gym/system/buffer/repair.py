@@ -64,7 +64,13 @@ def _verify(catalog: Catalog, files: Files, progress: Progress) -> Report:
                 bad.append(Finding(group, first, segment, offset, reason))
             blocks, done = blocks + 1, done + nbytes
             progress(done, total)
-    return Report(blocks, done, tuple(bad))
+    return Report(blocks, done, tuple(found for found in bad if _is_there(catalog, found)))
+
+
+def _is_there(catalog: Catalog, found: Finding) -> bool:
+    """Whether the index still says so: a writer may have moved or pruned the block since it was looked at."""
+    query = f'SELECT 1 FROM {schema.TABLES[found.group]} WHERE (first, segment, "offset") = (?, ?, ?)'
+    return catalog.database.execute(query, (found.first, found.segment, found.offset)).fetchone() is not None
 
 
 def repair(writing: Writing, progress: Progress) -> None:

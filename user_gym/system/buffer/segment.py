@@ -138,8 +138,10 @@ class Segment:
     def head(self, offset: int) -> Head:
         """The head of the block at an offset. Raises BadBlock."""
         prefix, block = sizes(self.read(offset, HEAD.size))
-        if offset + block > self._size:
-            raise BadBlock("size of the block", block, f"{self._size - offset}, up to the end of {self.path}", offset)
+        if offset + block > self._size:  # or another object has appended since this one was made
+            end = os.fstat(self._open()).st_size
+            if offset + block > end:
+                raise BadBlock("size of the block", block, f"{end - offset}, up to the end of {self.path}", offset)
         return Head.parse(self.read(offset, prefix))
 
     def scan(self, start: int = FIRST, *, items: bool = False) -> Iterator[Found]:
