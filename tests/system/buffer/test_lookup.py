@@ -138,6 +138,17 @@ def test_many_changes_load_the_index_anew(tmp_path, monkeypatch):
         assert len(store.entries()) == 10
 
 
+def test_what_left_is_in_no_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(snapshot, "PAGE", 4)
+    with Store.open(tmp_path) as store:
+        store.append([block(episode) for episode in range(10)])
+        store._housekeeping.pack()
+        store.prune("episode = 1 OR episode = 6")
+    with Store.open(tmp_path) as store:
+        assert store.lookup.wait(30)
+        assert store.entries().first.tolist() == [first for first in range(0, 40, 4) if first not in (4, 24)]
+
+
 def test_a_damaged_page_costs_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(snapshot, "PAGE", 4)
     with Store.open(tmp_path) as store:

@@ -87,6 +87,14 @@ def test_files_in_which_nothing_lives_are_deleted_and_who_reads_one_goes_on(tmp_
             store.read_block(entry)
 
 
+def test_a_segment_that_is_appended_to_stays_when_nothing_lives_in_it(tmp_path):
+    with Store.open(tmp_path) as store:
+        store.append([block(0)])
+        store.prune("episode = 0")
+        store.append([block(1)])
+        assert rewards(store) == meant((1, 0))
+
+
 @pytest.fixture
 def sparse(tmp_path):
     """Ten blocks in one full segment, of which three live, and one block behind them."""
