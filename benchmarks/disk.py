@@ -27,11 +27,6 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in files(folder))
 
 
-def allocated(folder: Path) -> int:
-    """Bytes that the file system has given them: what is reserved counts."""
-    return sum(path.stat().st_blocks * 512 for path in files(folder))
-
-
 def evict(paths: Iterable[Path]) -> float:
     """Drop files from the page cache; the share of their pages that stayed."""
     held = pages = 0
