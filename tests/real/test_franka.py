@@ -190,7 +190,8 @@ def test_a_grasp_that_fails_is_told_and_the_next_order_still_goes_through(hand, 
     assert not hand.failure
 
 
-def test_a_width_that_nobody_tells_any_more_is_a_lost_link_and_not_the_last_one(hand):
+def test_a_width_that_nobody_tells_any_more_is_a_lost_link_and_not_the_last_one(hand, monkeypatch):
+    monkeypatch.setattr("user_gym.real.franka.hand._LOST", 0.0)
     hand, fingers = hand
     assert hand.opening == 1.0
     fingers.gone = True

@@ -158,10 +158,11 @@ def test_the_user_stop_ends_a_motion_and_refuses_others_until_released(client, s
 def test_twenty_lost_cycles_in_a_row_stop_the_arm(client, side) -> None:
     idle, state = begin(client)
     side.ask("fault", name="loss", share=1.0)
-    for _ in range(20):
+    lost = 0
+    while state.mode != REFLEX and lost < 25:
         client.command(state.number, q=idle.q_d)
-        state = client.newest(state.number)
-    assert state.mode == REFLEX
+        state, lost = client.newest(state.number), lost + 1
+    assert 19 <= lost <= 22  # a command that was sent before the fault may still arrive
     assert state.errors[ERRORS.index("communication_constraints_violation")]
 
 
