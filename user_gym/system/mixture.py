@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,9 @@ class _Readables:
 
 def _counts(parts: Sequence[Storage], shares: Sequence[float], n: int) -> list[int]:
     """How many of n each part gives. Raises BadOption when all are empty."""
-    edges = np.cumsum([0.0, *(share if len(part) else 0.0 for part, share in zip(parts, shares, strict=True))])
+    given = (share if len(part) else 0.0 for part, share in zip(parts, shares, strict=True))
+    edges = list(accumulate(given, initial=0.0))
     if not edges[-1]:
         raise BadOption("sample", n, "nothing yet: all parts of the mixture are empty", "append a chunk first")
-    return np.diff(np.rint(edges / edges[-1] * n).astype(int)).tolist()
+    rows = [round(edge / edges[-1] * n) for edge in edges]
+    return [end - begin for begin, end in pairwise(rows)]

@@ -41,10 +41,13 @@ def join(batches: Sequence[Batch], rows: Sequence[I64] | None = None, out: Batch
     Raises:
         BadOption: columns of one name differ in dtype or number of axes, the horizons differ, or `out` has no room.
     """
+    described = [rows_of_batch(batch) for batch in batches]
+    if rows is None and out is None and _alike(batches, described):
+        return _concatenated(batches)
     n = sum(len(batch.terminated) for batch in batches)
     places = _consecutive(batches) if rows is None else rows
     horizon = _horizon(batches)
-    items = _largest([rows_of_batch(batch) for batch in batches])
+    items = _largest(described)
     if out is None:
         out, room = empty(items, n, horizon), items
     else:
@@ -92,6 +95,36 @@ def separate(batch: Batch) -> list[Part]:
     sizes = [np.column_stack([padding.present[key], padding.extent[key]]) for key in sorted(padding.present)]
     _, first, which = np.unique(np.concatenate(sizes, axis=1), axis=0, return_index=True, return_inverse=True)
     return [_part(batch, padding, np.flatnonzero(which.ravel() == kind), row) for kind, row in enumerate(first.tolist())]
+
+
+def _alike(batches: Sequence[Batch], described: Sequence[Rows]) -> bool:
+    """Whether there is nothing to pad."""
+    _horizon(batches)
+    return all(batch.padding is None for batch in batches) and all(rows == described[0] for rows in described)
+
+
+def _concatenated(batches: Sequence[Batch]) -> Batch:
+    # A fifth of the time that it takes to find out what to pad: most batches are of one robot.
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(batch, name) for batch in batches])
+
+    def columns(name: str) -> dict[str, NDArray[Any]]:
+        return {key: np.concatenate([getattr(batch, name)[key] for batch in batches]) for key in getattr(batches[0], name)}
+
+    return Batch(
+        obs=columns("obs"),
+        next_obs=columns("next_obs"),
+        action=column("action"),
+        ordered=column("ordered"),
+        reward=column("reward"),
+        terminated=column("terminated"),
+        truncated=column("truncated"),
+        policy_version=column("policy_version"),
+        is_intervention=column("is_intervention"),
+        extra=columns("extra"),
+        valid=None if batches[0].valid is None else column("valid"),
+    )
 
 
 def _consecutive(batches: Sequence[Batch]) -> list[slice]:
