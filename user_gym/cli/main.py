@@ -11,17 +11,18 @@ import sys
 from collections.abc import Sequence
 
 from user_gym import __version__
-from user_gym.cli import approve, devices, doctor, stop, twin
+from user_gym.cli import approve, buffer, devices, doctor, stop, twin
 from user_gym.errors import UserGymError
 
-COMMANDS = (devices, doctor, twin, stop, approve)
+COMMANDS = (devices, doctor, twin, stop, approve, buffer)
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line. Builds fast: no command imports what it needs before it runs."""
     root = argparse.ArgumentParser(
         prog="user-gym",
-        description="Robots of this machine: what there is, what is missing, twins to try everything on, and how to stop.",
+        description="Robots of this machine: what there is, what is missing, twins to try everything on, and how to stop; "
+        "and the experience that runs keep.",
         epilog="user-gym COMMAND --help says more about one.",
     )
     root.add_argument("--version", action="version", version=f"user-gym {__version__}")
