@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from user_gym.errors import BadOption
+from user_gym.errors import BadOption, Gone
 from user_gym.system.priorities import Prioritized
 
 
@@ -13,15 +13,17 @@ class Numbers:
     """A storage of numbers alone."""
 
     def __init__(self, count=0, gap=1):
-        self.numbers, self.dead = np.arange(count) * gap, set()
+        self.all, self.dead = np.arange(count) * gap, set()
 
-    def newer(self, number):
-        return self.numbers[self.numbers >= number]
+    def __len__(self):
+        return len(self.numbers())
 
-    def lives(self, numbers):
-        return ~np.isin(numbers, list(self.dead))
+    def numbers(self, since=0):
+        return np.array([number for number in self.all if number >= since and number not in self.dead], np.int64)
 
     def read(self, numbers, horizon=1, out=None):
+        if self.dead & set(numbers.tolist()):
+            raise Gone("pruned")
         return tuple(numbers)
 
 
@@ -36,12 +38,12 @@ def test_each_transition_is_drawn_in_proportion(priorities, gap):
     replay = Prioritized(storage, alpha=1.0, beta=1.0)
     assert len(replay) == len(priorities)
     given_ = np.array(priorities) + 1e-3
-    replay.update(storage.numbers, given_)
+    replay.update(storage.all, given_)
     _, drawn, weights = replay.sample(4000, np.random.default_rng(0))
     share = given_ / given_.sum()
     # Draws are stratified: of n, each transition gets its share to within two.
-    assert np.abs(counted(drawn, storage.numbers) - 4000 * share).max() < 2.01
-    chance = share[np.searchsorted(storage.numbers, drawn)]
+    assert np.abs(counted(drawn, storage.all) - 4000 * share).max() < 2.01
+    chance = share[np.searchsorted(storage.all, drawn)]
     np.testing.assert_allclose(weights, chance.min() / chance, rtol=2e-3)
 
 
@@ -50,7 +52,7 @@ def test_a_new_transition_has_the_largest_priority_and_growing_keeps_the_others(
     replay = Prioritized(storage, alpha=1.0)
     replay.sample(2, np.random.default_rng(0))
     replay.update(np.array([0, 1]), [1.0, 3.0])
-    storage.numbers = np.arange(3000)
+    storage.all = np.arange(3000)
     _, drawn, _ = replay.sample(8998, np.random.default_rng(0))
     counts = counted(drawn, range(3000))
     assert counts[0] in (0, 1, 2)
@@ -68,6 +70,41 @@ def test_what_was_pruned_is_not_drawn():
         replay.sample(1, np.random.default_rng(0))
 
 
+def test_what_comes_late_among_older_ones_is_drawn_and_the_others_keep_their_priorities():
+    storage = Numbers(10)
+    storage.dead = {2, 3}
+    replay = Prioritized(storage, alpha=1.0)
+    replay.sample(1, np.random.default_rng(0))
+    replay.update(np.array([0, 1, 4]), [8.0, 0.0, 0.0])
+    storage.dead = {4}
+    _, drawn, _ = replay.sample(6400, np.random.default_rng(0))
+    counts = counted(drawn, range(10))
+    # 0 has 8, 1 nothing, 4 has left, 2 and 3 are new and have 8 like it, 5 .. 9 have the 1 that they began with.
+    np.testing.assert_allclose(counts / 6400 * 29, [8, 0, 8, 8, 0, 1, 1, 1, 1, 1], atol=0.05)
+
+
+def test_a_transition_that_left_since_it_was_drawn_is_passed_over_when_its_priority_comes():
+    storage = Numbers(3)
+    replay = Prioritized(storage, alpha=1.0)
+    assert len(replay) == 3
+    storage.dead = {1}
+    assert len(replay) == 2
+    replay.update(np.array([1, 2]), [5.0, 3.0])
+    _, drawn, _ = replay.sample(4000, np.random.default_rng(0))
+    assert abs(counted(drawn, [2])[0] - 3000) < 2
+    replay.update(np.empty(0, np.int64), [])
+
+
+def test_a_storage_that_forgets_the_old_keeps_the_tree_small():
+    storage = Numbers(0)
+    replay = Prioritized(storage)
+    for begin in range(0, 50_000, 500):
+        storage.all = np.arange(max(0, begin - 500), begin + 500)
+        replay.sample(8, np.random.default_rng(begin))
+    assert len(replay) == 1000
+    assert len(replay._tree) == 2048
+
+
 def test_without_correction_all_weights_are_one():
     replay = Prioritized(Numbers(5), beta=0.0)
     replay.sample(1, np.random.default_rng(0))
@@ -81,8 +118,6 @@ def test_a_priority_that_is_none_is_refused(priorities):
     assert len(replay) == 2
     with pytest.raises(BadOption, match="priorities"):
         replay.update(np.array([0, 1]), priorities)
-    with pytest.raises(BadOption, match="numbers"):
-        replay.update(np.array([0, 7]), [1.0, 1.0])
 
 
 @pytest.mark.parametrize("option", [{"alpha": -0.1}, {"alpha": 1.1}, {"beta": float("nan")}])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from user_gym.system.broadcast import Broadcaster
 from user_gym.system.buffer import Buffer
+from user_gym.system.buffer.loader import Loader
 from user_gym.system.channel import Channel, ChannelStats
 from user_gym.system.chunk import ChunkBuilder, check
 from user_gym.system.collector import Collector
 from user_gym.system.learner import Learner, Sampler
 from user_gym.system.mixture import Mixture
+from user_gym.system.priorities import Prioritized
 from user_gym.system.ratelimit import LimiterState, SamplesPerInsert
 from user_gym.system.returns import Return, n_step
 from user_gym.system.spaces import spec_hash
@@ -24,7 +26,9 @@ __all__ = [
     "Counters",
     "Learner",
     "LimiterState",
+    "Loader",
     "Mixture",
+    "Prioritized",
     "Progress",
     "Return",
     "Sampler",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from user_gym.core import F32, F64, I64, Batch, real
-from user_gym.errors import BadOption
+from user_gym.core import F32, F64, I64, Batch, Bool, real, whole
+from user_gym.errors import BadOption, Gone
 
 _FIRST = 1024
 _SMALLEST = 1e-6  # priority of a transition of which the learner said 0: it can be drawn again
@@ -23,16 +23,16 @@ _SMALLEST = 1e-6  # priority of a transition of which the learner said 0: it can
 class Numbered(Protocol):
     """Storage whose transitions have numbers: `Buffer` and its views."""
 
-    def newer(self, number: int) -> I64:
-        """Numbers of its transitions from `number` on, ascending."""
+    def __len__(self) -> int:
+        """How many there are now."""
         ...
 
-    def lives(self, numbers: I64) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which of them can still be read."""
+    def numbers(self, since: int = 0) -> I64:
+        """Numbers, `since` or above, of the transitions that are here now, ascending."""
         ...
 
     def read(self, numbers: I64, horizon: int = 1, out: Batch | None = None) -> Batch:
-        """These transitions."""
+        """These transitions. Raises Gone."""
         ...
 
 
@@ -56,62 +56,90 @@ class Prioritized:
         self._count, self._largest = 0, 1.0
 
     def __len__(self) -> int:
-        self._grow()
+        self._follow()
         return self._count
 
-    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1) -> tuple[Batch, I64, F32]:
+    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1, out: Batch | None = None) -> tuple[Batch, I64, F32]:
         """A batch, the numbers of its transitions (n,), and their weights (n,), the largest of them 1.
 
         Raises BadOption where nothing is stored.
         """
-        self._grow()
+        n = whole("n", n, 1)
+        self._follow()
         while self._tree[1] > 0:
             leaves = self._descend((np.arange(n) + rng.random(n)) * (self._tree[1] / n))
             numbers = self._numbers.take(leaves)
-            lives = self._storage.lives(numbers)
-            if lives.all():
-                chance = self._tree.take(leaves + len(self._tree) // 2) / self._tree[1]
-                weights = (chance * self._count) ** -self.beta
-                return self._storage.read(numbers, horizon), numbers, (weights / weights.max()).astype(np.float32)
-            self._write(leaves[~lives], np.zeros(int((~lives).sum())))  # pruned since
+            chance = self._tree.take(leaves + len(self._tree) // 2) / self._tree[1]
+            weights = (chance * self._count) ** -self.beta
+            try:
+                return self._storage.read(numbers, horizon, out), numbers, (weights / weights.max()).astype(np.float32)
+            except Gone:  # pruned, or found damaged, since
+                self._follow_all()
         raise BadOption("sample", n, "nothing yet: the storage is empty", "append a chunk first")
 
     def update(self, numbers: I64, priorities: ArrayLike) -> None:
         """Say how much was learned, such as the size of the temporal-difference error, of drawn transitions.
 
         Args:
-            numbers: (n,) as `sample` returned them.
+            numbers: (n,) as `sample` returned them; those that have left since are passed over.
             priorities: (n,) >= 0.
         """
         given = np.asarray(priorities, np.float64)
         if given.shape != numbers.shape or not (np.isfinite(given).all() and (given >= 0).all()):
             raise BadOption("priorities", priorities, f"{len(numbers)} finite numbers >= 0, one for each transition")
-        leaves = self._numbers[: self._count].searchsorted(numbers)
-        if (self._numbers.take(np.minimum(leaves, self._count - 1)) != numbers).any():
-            raise BadOption("numbers", numbers, "those that sample returned")
+        if not len(given):
+            return
         powers = (given + _SMALLEST) ** self._alpha
         self._largest = max(self._largest, float(powers.max()))
-        self._write(leaves, powers)
+        leaves, here = self._leaves(numbers)
+        if here.any():
+            self._write(leaves[here], powers[here])
 
-    def _grow(self) -> None:
-        newest = int(self._numbers[self._count - 1]) + 1 if self._count else 0
-        numbers = self._storage.newer(newest)
-        if not len(numbers):
-            return
-        count = self._count + len(numbers)
+    def _leaves(self, numbers: I64) -> tuple[I64, Bool]:
+        """The leaf of each number, and which of them have one."""
+        held = self._numbers[: self._count]
+        leaves = np.minimum(held.searchsorted(numbers), max(self._count - 1, 0))
+        return leaves, held[leaves] == numbers if self._count else np.zeros(len(numbers), bool)
+
+    def _follow(self) -> None:
+        """Take in what is new."""
+        for _ in range(2):  # what is appended between the two questions looks like a late one
+            since = int(self._numbers[self._count - 1]) + 1 if self._count else 0
+            new = self._storage.numbers(since)
+            if len(new):
+                self._add(new)
+            if len(self._storage) == self._count:
+                return
+        self._follow_all()
+
+    def _follow_all(self) -> None:
+        """Some left, or older ones came, as where an episode succeeds late: the others keep their priorities."""
+        numbers = self._storage.numbers()
+        leaves, here = self._leaves(numbers)
+        values = np.full(len(numbers), self._largest)
+        values[here] = self._tree[leaves[here] + len(self._tree) // 2]
+        self._build(numbers, values, len(numbers))
+
+    def _add(self, numbers: I64) -> None:
+        count, begin = self._count + len(numbers), self._count
         if count > len(self._numbers):
-            size = 2 ** math.ceil(math.log2(count))
-            leaves, held = self._tree[len(self._tree) // 2 :], self._numbers
-            self._tree, self._numbers = np.zeros(2 * size), np.empty(size, np.int64)
-            self._tree[size : size + len(leaves)] = leaves
-            self._numbers[: len(held)] = held
-            low, high = size, 2 * size
-            while low > 1:
-                self._tree[low // 2 : high // 2] = self._tree[low:high:2] + self._tree[low + 1 : high : 2]
-                low, high = low // 2, low
-        self._numbers[self._count : count] = numbers
-        self._write(np.arange(self._count, count), np.full(len(numbers), self._largest))
-        self._count = count
+            values = np.full(count, self._largest)
+            values[:begin] = self._tree[len(self._tree) // 2 :][:begin]
+            self._build(np.concatenate([self._numbers[:begin], numbers]), values, count)
+            return
+        self._numbers[begin:count], self._count = numbers, count
+        self._write(np.arange(begin, count), np.full(len(numbers), self._largest))
+
+    def _build(self, numbers: I64, values: F64, count: int) -> None:
+        size = max(_FIRST, 2 ** math.ceil(math.log2(max(count, 1))))
+        self._tree, self._numbers, self._count = np.zeros(2 * size), np.empty(size, np.int64), count
+        self._numbers[:count] = numbers
+        self._tree[size : size + count] = values
+        low = size
+        while low > 1:
+            below = self._tree[low : 2 * low]
+            self._tree[low // 2 : low] = below[::2] + below[1::2]
+            low //= 2
 
     def _write(self, leaves: I64, values: F64) -> None:
         nodes = leaves + len(self._tree) // 2

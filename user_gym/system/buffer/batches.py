@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from user_gym.core import Batch, Chunk
-from user_gym.errors import BadOption
 
 Rows = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]  # key of a column -> dtype and shape of one of its rows
 Allocate = Callable[[tuple[int, ...], DTypeLike], NDArray[Any]]
@@ -62,25 +61,27 @@ def rows_of_batch(batch: Batch) -> Rows:
     return rows | {key: (array.dtype, array.shape[lead:]) for key, array in steps_of(batch).items()}
 
 
-def check_out(out: Batch, rows: Rows, n: int, horizon: int) -> None:
-    """Raise BadOption, naming the array, unless a batch of n rows like these can be written into `out`."""
+def fits(out: Batch, rows: Rows, n: int, horizon: int) -> bool:
+    """Whether `out` is a whole batch of n rows like these, in arrays that bytes of a file can be read into."""
     lead = (n,) if horizon == 1 else (n, horizon)
-    given = {OBS + name: array for name, array in out.obs.items()} | steps_of(out)
-    if given.keys() != rows.keys() or out.next_obs.keys() != out.obs.keys():
-        raise BadOption("out", sorted(given), f"a batch with {sorted(rows)}", "make one with Buffer.empty")
-    if (out.valid is None) != (horizon == 1):
-        raise BadOption("out.valid", out.valid, "an array where horizon > 1, else None", "make one with Buffer.empty")
+    if out.obs.keys() != out.next_obs.keys() or len(out.obs) + len(STEP) + len(out.extra) != len(rows):
+        return False
+    if (out.valid is None) != (horizon == 1) or (out.valid is not None and not _fits(out.valid, lead, np.dtype(np.bool_), ())):
+        return False
     for key, (dtype, shape) in rows.items():
         if key.startswith(OBS):
-            _check(key, given[key], (n, *shape), dtype)
-            _check(f"next_{key}", out.next_obs[key[len(OBS) :]], (n, *shape), dtype)
+            name = key[len(OBS) :]
+            if name not in out.obs or not _fits(out.next_obs[name], (n,), dtype, shape):
+                return False
+            array, first = out.obs[name], (n,)
         else:
-            _check(key, given[key], (*lead, *shape), dtype)
-    if out.valid is not None:
-        _check("valid", out.valid, lead, np.dtype(np.bool_))
+            array, first = out.extra.get(key[len(EXTRA) :]) if key.startswith(EXTRA) else getattr(out, key), lead
+        if not _fits(array, first, dtype, shape):
+            return False
+    return True
 
 
-def _check(key: str, array: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if array.shape != shape or array.dtype != dtype or not array.flags.writeable:
-        found = f"{array.dtype}{array.shape}{'' if array.flags.writeable else ', read-only'}"
-        raise BadOption(f"out, array {key!r}", found, f"{dtype}{shape}", "make one with Buffer.empty")
+def _fits(array: NDArray[Any] | None, lead: tuple[int, ...], dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
+    if array is None or array.dtype != dtype or array.shape != lead + shape:
+        return False
+    return array.flags.c_contiguous and array.flags.writeable

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import logging
 from atexit import register, unregister
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import I64, Acknowledgement, Batch, Bool, Chunk, whole
+from user_gym.core import I64, Acknowledgement, Batch, Chunk, whole
 from user_gym.errors import BadBlock, BadChunk, BadOption, Closed, Gone
 from user_gym.system.buffer import connection
 from user_gym.system.buffer.batches import Allocate, columns_of, empty, rows_of_batch
@@ -28,10 +28,12 @@ from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.catalog import Change
 from user_gym.system.buffer.condition import parse
 from user_gym.system.buffer.encoder import Encoder
-from user_gym.system.buffer.entries import ABSENT, Entries, Entry
-from user_gym.system.buffer.fetch import Damaged, Due, Fetch
+from user_gym.system.buffer.entries import ABSENT, Entry
+from user_gym.system.buffer.fetch import Absent, Damaged, Due, Fetch
 from user_gym.system.buffer.gaps import Live
+from user_gym.system.buffer.gate import Gate
 from user_gym.system.buffer.head import Head
+from user_gym.system.buffer.kinds import rows_of
 from user_gym.system.buffer.labels import Labels
 from user_gym.system.buffer.loader import Loader, Wants
 from user_gym.system.buffer.memory import MemoryFiles
@@ -41,11 +43,15 @@ from user_gym.system.buffer.reader import Reader, Rewards
 from user_gym.system.buffer.store import SEGMENT_BYTES, Store
 from user_gym.system.buffer.view import View
 
+Result = TypeVar("Result")
 MEMORY = ":memory:"
+TRAINING = "training"  # the group of blocks that is sampled
 CACHE_BYTES = 512 << 20
 THREADS = 4  # that read one batch: two fill a batch from the page cache, more only wait for a slow disk together
 _LIGHT = 2  # part of the cache that light columns may take: one in so many bytes
-_PART = 256  # blocks whose light columns are loaded in one go
+_PART = 64  # blocks whose light columns are loaded in one go, while appends wait
+_SLACK = 64  # one in so many transitions leaves at once from a full buffer: a commit for many appends
+_TRIES = 1000  # blocks that one batch may find bad
 _log = logging.getLogger(__name__)
 
 
@@ -55,28 +61,27 @@ class Buffer:
     def __init__(
         self,
         store: Store,
+        query: Query,
+        labels: Labels,
+        *,
         cache_bytes: int,
         threads: int,
         lossy: Mapping[str, int] | None,
-        durable: bool,
         capacity: int | None,
-        clean: Callable[[], None] = lambda: None,
+        clean: Callable[[], None],
     ) -> None:
-        self._capacity, self._clean = capacity, clean
+        self.query, self.labels = query, labels
         self._store, self._lookup, self._lossy = store, store.lookup, dict(lossy or {})
+        self._capacity, self._clean = capacity, clean
         self._fetch = Fetch(store, cache_bytes - cache_bytes // _LIGHT, threads)
         self._reader = Reader(self._lookup, self._fetch, cache_bytes // _LIGHT)
+        self._gate = Gate(f"buffer {store.folder}")
         self._appending, self._growing = Lock(), Lock()
         self._newest: dict[str, _Newest] = {}
         self._encoders: dict[str, Encoder] = {}
-        self.query = Query(connection.connect_reader(store.folder))
-        self.labels = Labels.open(store.folder, self.query.place, durable=durable, read_only=store.read_only)
-        self._closed = False
         self._closing = Event()
         self._loading: Thread | None = None
-        for layout in self._lookup.layouts():
-            self._reader.meet(layout)
-        self._load()
+        self._failure: Exception | None = None  # of that thread, for who reads next
 
     @classmethod
     def open(
@@ -112,14 +117,29 @@ class Buffer:
         if capacity is not None:
             capacity = whole("capacity", capacity, 1, "1 transition or more, a whole number, or None for no bound")
         cache_bytes, threads = whole("cache_bytes", cache_bytes, 0), whole("threads", threads, 1)
-        if path != MEMORY:
-            store = Store.open(path, durability=durability, segment_bytes=segment_bytes, read_only=read_only)
-            return cls(store, cache_bytes, threads, lossy, durability == "power", capacity)
-        index = mkdtemp(prefix="user-gym-")  # some 300 bytes a chunk
-        clean = partial(rmtree, index, ignore_errors=True)
+        with ExitStack() as undo:
+            clean = _nothing
+            if path == MEMORY:
+                path = mkdtemp(prefix="user-gym-")  # of the index: some 300 bytes a chunk
+                clean = partial(rmtree, path, ignore_errors=True)
+                undo.callback(clean)
+                store = Store.open(path, durability="kill", segment_bytes=segment_bytes, files=MemoryFiles)
+                durability = "kill"
+            else:
+                store = Store.open(path, durability=durability, segment_bytes=segment_bytes, read_only=read_only)
+            undo.callback(store.close)
+            query = Query(connection.connect_reader(store.folder))
+            undo.callback(query.close)
+            labels = Labels.open(store.folder, query.place, durable=durability == "power", read_only=read_only)
+            undo.callback(labels.close)
+            options = {"cache_bytes": cache_bytes, "threads": threads, "lossy": lossy, "capacity": capacity}
+            opened = cls(store, query, labels, clean=clean, **options)
+            for layout in store.lookup.layouts():
+                opened._reader.meet(layout)
+            undo.pop_all()
         register(clean)  # for one that nobody closes
-        store = Store.open(index, durability="kill", segment_bytes=segment_bytes, files=MemoryFiles)
-        return cls(store, cache_bytes, threads, lossy, False, capacity, clean)
+        opened._load()
+        return opened
 
     def __enter__(self) -> Buffer:
         return self
@@ -133,17 +153,19 @@ class Buffer:
 
     def extend(self, chunks: Sequence[Chunk | Block]) -> list[Acknowledgement]:
         """Append several in one commit, all or none."""
-        with self._appending:
-            self._check_open()
-            newest = dict(self._newest)
-            blocks = [item if isinstance(item, Block) else self._encoded(item, newest) for item in chunks]
+        with self._gate, self._appending:
+            incoming = [_Incoming.of(item) for item in chunks]
+            self._check(incoming)
+            self._make_room(incoming)
+            blocks = self._encoded(chunks)
             answers = self._store.append(blocks)
-            self._newest = newest
-            self._make_room()
-            with self._growing:
-                for block, answer in zip(blocks, answers, strict=True):
-                    if not answer.repeated and self._reader.end == answer.first:
-                        self._keep(answer.first, block.head)
+            self._make_room(())
+            for item, block, answer in zip(chunks, blocks, answers, strict=True):
+                if not answer.repeated:
+                    if isinstance(item, Chunk):
+                        self._newest[item.source] = _Newest(item, answer.first + answer.steps - 1)
+                    if block.head.group == TRAINING:
+                        self._keep_next(answer.first, block.head)
             return answers
 
     def sample(self, n: int, rng: np.random.Generator, horizon: int = 1, out: Batch | None = None) -> Batch:
@@ -171,12 +193,16 @@ class Buffer:
         rewards: Rewards | None = None,
     ) -> Batch:
         """The transitions with these numbers; see `Reader.read`. Raises Gone if one of them is not there any more."""
-        self._check_open()
-        self._catch_up()
-        with self._sound():
-            return self._reader.read(numbers, horizon, out, due, rewards)
+        try:
+            with self._gate:
+                return self._reader.read(numbers, horizon, out, due, rewards)
+        except (Gone, Damaged):
+            return self._tried(lambda: self._reader.read(numbers, horizon, out, due, rewards), numbers)
+        finally:
+            if self._reader.missed or self._failure is not None:
+                self._catch_up()
 
-    def view(self, where: str, reward: str | None = None) -> View:
+    def view(self, where: str, reward: str | None = None, last: int | None = None) -> View:
         """As `core.Storage.view`, e.g. `view("robot = 'franka-fr3' AND success AND policy_version > 100")`.
 
         Columns of steps select single steps; `success` is that of the whole episode as known so far.
@@ -184,22 +210,14 @@ class Buffer:
         Args:
             where: a condition over the columns that `condition` lists, and over labels.
             reward: a label that takes the place of the reward; transitions without it are not selected.
+            last: of those selected, the newest so many. None: all.
         """
-        self._check_open()
-        return View(self, parse(where, self.labels.names), reward)
+        self._gate.check()
+        return View(self, parse(where, self.labels.names), reward, last)
 
     def chunk(self, number: int) -> Chunk:
         """The chunk that holds the transition with this number, decoded. Raises Gone."""
-        self._check_open()
-        with self._sound():
-            entry = self._lookup.find(np.array([number])).entry(0)
-            before = None
-            if entry.before != ABSENT:
-                before = self._reader.last_observation(self._lookup.find(np.array([entry.before])))
-            try:
-                return self._store.read_block(entry).chunk(before)
-            except BadBlock as error:
-                raise Damaged(entry.first, error) from error
+        return self._tried(lambda: self._chunk(number), np.array([number]))
 
     @property
     def live(self) -> Live:
@@ -212,17 +230,12 @@ class Buffer:
 
     def steps(self, numbers: I64, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
         """As `selection.Blocks.steps`."""
-        with self._sound():
-            return self._reader.steps(numbers, names)
+        return self._tried(lambda: self._reader.steps(numbers, names), numbers)
 
-    def lives(self, numbers: I64) -> Bool:
-        """Which of these transitions can be read."""
-        return self._lookup.live.contains(numbers)
-
-    def newer(self, number: int) -> I64:
-        """Numbers of the transitions from `number` on that can be read."""
+    def numbers(self, since: int = 0) -> I64:
+        """Numbers, `since` or above, of all transitions that can be read, ascending."""
         live = self._lookup.live
-        numbers = np.arange(number, live.total)
+        numbers = np.arange(since, live.total)
         return numbers[live.contains(numbers)]
 
     def empty(self, n: int, horizon: int = 1, allocate: Allocate = np.empty) -> Batch:
@@ -243,7 +256,6 @@ class Buffer:
         return Loader(self, batch_size, **options)
 
     def __len__(self) -> int:
-        self._check_open()
         return len(self._lookup.live)
 
     def stats(self) -> Mapping[str, float]:
@@ -261,72 +273,111 @@ class Buffer:
 
     def close(self) -> None:
         """Let go of files and memory; may be called twice. Whatever comes after raises Closed."""
-        with self._appending:
-            if self._closed:
-                return
-            self._closed = True
+        if not self._gate.close():
+            return
         self._closing.set()
-        if self._loading is not None:
-            self._loading.join()
-        self.labels.close()
-        self.query.close()
-        self._store.close()
-        self._fetch.close()
-        self._clean()
-        unregister(self._clean)
+        with self._growing:
+            loading = self._loading
+        if loading is not None:
+            loading.join()
+        try:
+            self.labels.close()
+            self.query.close()
+            self._store.close()
+        finally:
+            self._fetch.close()
+            self._clean()
+            unregister(self._clean)
 
-    def _make_room(self) -> None:
-        """The oldest chunks leave, whole, where there are more transitions than may be."""
+    def _chunk(self, number: int) -> Chunk:
+        entry, before = self._lookup.find(np.array([number])).entry(0), None
+        if entry.before != ABSENT:
+            before = self._reader.last_observation(self._lookup.find(np.array([entry.before])))
+        try:
+            return self._store.read_block(entry).chunk(before)
+        except BadBlock as error:
+            raise Damaged(entry.first, error) from error
+
+    # Appending.
+
+    def _check(self, incoming: Sequence[_Incoming]) -> None:
+        """Raise BadChunk where one of them cannot lie beside those that are here, or beside each other."""
+        known = [kind.rows for kind in self._reader.kinds()]
+        for new in incoming:
+            if self._capacity is not None and new.steps > self._capacity:
+                raise BadChunk(f"{new.where} has {new.steps} steps; the capacity is {self._capacity}")
+            for rows in known:
+                for key, (dtype, shape) in new.rows.items():
+                    if key in rows and (rows[key][0] != dtype or len(rows[key][1]) != len(shape)):
+                        raise BadChunk(
+                            f"{new.where}: {key} has rows {dtype}{shape}; those that are stored have "
+                            f"{rows[key][0]}{rows[key][1]}; allowed: the same dtype and number of axes, so that a batch can "
+                            "hold both, or another name"
+                        )
+            if new.rows not in known:
+                known.append(new.rows)
+
+    def _encoded(self, chunks: Sequence[Chunk | Block]) -> list[Block]:
+        newest, blocks, live = dict(self._newest), [], self._lookup.live
+        for item in chunks:
+            if isinstance(item, Block):
+                blocks.append(item)
+                continue
+            encoder = self._encoders.setdefault(item.source, Encoder(lossy=self._lossy))
+            before = newest.pop(item.source, None)
+            follows = before is not None and before.is_before(item) and before.lives(live)
+            blocks.append(encoder.encode(item, follows))
+            # What was stored before, perhaps with other observations, is no chunk to follow.
+            if len(chunks) == 1 or self.query.place(item.source, item.episode, item.sequence) is None:
+                newest[item.source] = _Newest(item, ABSENT)
+        return blocks
+
+    def _make_room(self, incoming: Sequence[_Incoming]) -> None:
+        """The oldest chunks leave, whole, so that there is room for others; and a few more, to do it seldom."""
+        if self._capacity is None:
+            return
         live = self._lookup.live
-        excess = len(live) - self._capacity if self._capacity is not None else 0
-        leaving = []
-        while excess > 0:
-            entry = self._lookup.find(live.numbers(np.array([0]))).entry(0)
-            leaving.append(entry.first)
-            live = live.without(np.array([entry.first]), np.array([entry.steps]))
-            excess = len(live) - (self._capacity or 0)
-        if leaving:
-            self._store.prune(firsts=leaving)
-            self._reader.drop_before(int(live.numbers(np.array([0]))[0]))
+        excess = len(live) + min(sum([new.steps for new in incoming]), self._capacity) - self._capacity
+        if excess <= 0 or (incoming and not self._has_new(incoming)):
+            return
+        ends = live.numbers(np.array([0, min(excess + self._capacity // _SLACK, len(live)) - 1]))
+        oldest, newest = self._lookup.find(ends).first.tolist()
+        with self._lookup.reading() as catalog:
+            leaving = [first for part in catalog.entries(oldest, newest + 1) for first in part.first.tolist()]
+        self._store.prune(firsts=leaving)
 
-    def _encoded(self, chunk: Chunk, newest: dict[str, _Newest]) -> Block:
-        self._check(chunk)
-        encoder = self._encoders.setdefault(chunk.source, Encoder(lossy=self._lossy))
-        before = newest.get(chunk.source)
-        follows = before is not None and before.is_before(chunk)
-        block = encoder.encode(chunk, follows)
-        newest[chunk.source] = _Newest.of(chunk)
-        return block
+    def _has_new(self, incoming: Sequence[_Incoming]) -> bool:
+        """Whether one of them was never stored before."""
+        with self._lookup.reading() as catalog:
+            return not all(catalog.was_stored(*new.key) for new in incoming)
 
-    def _check(self, chunk: Chunk) -> None:
-        """Raise BadChunk where a chunk cannot lie beside those that are here."""
-        where = f"chunk {chunk.sequence} of episode {chunk.episode} from {chunk.source!r}"
-        if self._capacity is not None and len(chunk) > self._capacity:
-            raise BadChunk(f"{where} has {len(chunk)} steps; the capacity is {self._capacity}")
-        rows = _rows(chunk)
-        for kind in self._reader.kinds():
-            for key, (dtype, shape) in kind.rows.items():
-                if key in rows and (rows[key][0] != dtype or len(rows[key][1]) != len(shape)):
-                    given = f"{rows[key][0]}{rows[key][1]}"
-                    raise BadChunk(
-                        f"{where}: {key} has rows {given}; those that are stored have {dtype}{shape}; allowed: the same dtype "
-                        "and number of axes, so that a batch can hold both, or another name"
-                    )
+    def _keep_next(self, first: int, head: Head) -> None:
+        """Keep the light columns of a block that was appended, where it is next; else they are loaded when they are missed."""
+        with self._growing:
+            if self._reader.end == first:
+                try:
+                    self._keep(self._lookup.find(np.array([first])).entry(0), head)
+                except Gone:
+                    self._reader.skip(first + head.steps)
+        live = self._lookup.live
+        if len(live.gaps) and live.gaps[0] == 0:
+            self._reader.drop_before(int(live.missing[0]))
 
-    def _keep(self, first: int, head: Head, entry: Entry | None = None) -> None:
-        """Keep the light columns of a block that is next."""
+    # Light columns.
+
+    def _keep(self, entry: Entry, head: Head) -> None:
         last = None
-        if head.follows:
-            before = entry.before if entry is not None else self._before(first)
-            last = before + int(self._lookup.find(np.array([before])).steps[0]) - 1 if before != ABSENT else None
-        self._reader.add(first, head, last)
-
-    def _before(self, first: int) -> int:
-        return int(self._lookup.find(np.array([first])).entry(0).before)
+        if entry.before != ABSENT:
+            last = entry.before + int(self._lookup.find(np.array([entry.before])).steps[0]) - 1
+        self._reader.add(entry.first, head, last)
 
     def _catch_up(self) -> None:
         """What another process appended, or what is there from before, comes into memory."""
-        if self._reader.keeps and self._lookup.live.total > self._reader.end:
+        self._reader.missed = False
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        if self._loading is None:
             self._load()
 
     def _load(self) -> None:
@@ -337,63 +388,111 @@ class Buffer:
 
     def _load_light(self) -> None:
         try:
-            while not self._closing.is_set():
-                with self._growing:
-                    blocks = self._lookup.entries(self._reader.end)
-                    if not len(blocks) or not self._reader.keeps:
-                        self._reader.skip(self._lookup.live.total)
-                        self._loading = None
-                        return
-                    self._keep_all(blocks.take(slice(_PART)))
+            self._lookup.wait()
+            while not self._closing.is_set() and self._load_part():
+                pass
         except Closed:
-            return
-        except Exception:  # top of this thread; batches are read from blocks instead
-            _log.exception("light columns cannot be loaded into memory")
+            pass
+        except Exception as error:  # top of this thread: raised where a batch is asked for
+            self._failure = error
+        finally:
+            self._loading = None
 
-    def _keep_all(self, blocks: Entries) -> None:
-        for row in range(len(blocks)):
-            entry = blocks.entry(row)
-            try:
-                self._keep(entry.first, self._fetch.head(entry), entry)
-            except Damaged as damage:
-                self._quarantine(damage)
-            except Gone:
-                self._reader.skip(entry.first + entry.steps)
+    def _load_part(self) -> bool:
+        """Keep the light columns of some blocks. Whether there may be more."""
+        with self._growing:
+            live = self._lookup.live  # before the blocks: what is appended meanwhile is not skipped
+            blocks = self._lookup.entries(self._reader.end)
+            if not self._reader.keeps or not len(blocks):
+                self._reader.skip(live.total)
+                return False
+            if len(live.gaps) and live.gaps[0] == 0:
+                self._reader.drop_before(int(live.missing[0]))
+            for row in range(min(len(blocks), _PART)):
+                entry = blocks.entry(row)
+                try:
+                    self._keep(entry, self._fetch.head(entry))
+                except (Damaged, Gone) as error:
+                    if isinstance(error, (Damaged, Absent)):
+                        self._shun(error)
+                    self._reader.skip(entry.first + entry.steps)
+            return True
 
-    @contextmanager
-    def _sound(self) -> Iterator[None]:
-        """A block that is found damaged inside goes into quarantine. Raises Gone then."""
+    # Blocks that cannot be read.
+
+    def _tried(self, read: Callable[[], Result], numbers: I64) -> Result:
+        """Read what these transitions need, again where a block moved or turned out to be bad. Raises Gone, Closed."""
+        with self._gate:
+            for _ in range(_TRIES):
+                try:
+                    return read()
+                except Gone as error:
+                    if isinstance(error, Absent):
+                        self._shun(error)
+                    if not self._lookup.live.contains(numbers).all():
+                        raise Gone(f"{error}; draw others") from error
+                except Damaged as error:
+                    self._shun(error)
+                    if not self._lookup.live.contains(numbers).all():
+                        raise Gone(f"{error}; its block is in quarantine; draw others") from error
+            raise BadBlock("buffer", self._store.folder, "one that can be read", None, "run: user-gym buffer repair")
+
+    def _shun(self, error: Damaged | Absent) -> None:
+        """A block that cannot be read is not read again: the damaged are quarantined, those without file hidden for now."""
+        first = error.first if isinstance(error, Damaged) else error.entry.first
+        self._fetch.forget(first)
         try:
-            yield
-        except Damaged as damage:
-            self._quarantine(damage)
-            raise Gone(f"{damage}; the block is in quarantine, and its transitions are not drawn any more") from damage
-
-    def _quarantine(self, damage: Damaged) -> None:
-        _log.warning("block of transition %d: %s", damage.first, damage)
-        self._fetch.forget(damage.first)
-        try:
-            entry = self._lookup.find(np.array([damage.first])).entry(0)
+            entry = self._lookup.find(np.array([first])).entry(0)
         except Gone:
-            return  # another thread was first
-        self._store.quarantine(entry, str(damage))
+            return  # another thread was first, or it was pruned
+        if isinstance(error, Damaged):
+            _log.warning("the block of transition %d goes into quarantine: %s", first, error)
+            self._store.quarantine(entry, str(error))
+        elif entry.segment == error.entry.segment:  # else it has moved
+            _log.error("%s; its transitions are not sampled until the buffer is opened again", error)
+            blocks = self._lookup.entries()
+            for row in np.flatnonzero(blocks.segment == entry.segment).tolist():
+                self._lookup.hide(int(blocks.first[row]), int(blocks.steps[row]))
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise Closed(f"buffer {self._store.folder} is closed; open it again")
+
+class _Incoming(NamedTuple):
+    """What has to be known of a chunk before it is stored."""
+
+    key: tuple[str, int, int]  # source, episode, sequence
+    rows: Mapping[str, Any]
+    steps: int
+
+    @property
+    def where(self) -> str:
+        """For errors."""
+        return f"chunk {self.key[2]} of episode {self.key[1]} from {self.key[0]!r}"
+
+    @classmethod
+    def of(cls, item: Chunk | Block) -> _Incoming:
+        """Of a chunk, encoded or not; what is not sampled has no rows."""
+        if isinstance(item, Chunk):
+            rows, head = _rows(item), item
+            steps = len(item)
+        else:
+            head, steps = item.head, item.head.steps
+            rows = rows_of(head.layout)
+            if head.group != TRAINING:
+                rows, steps = {}, 0
+        return cls((head.source, head.episode, head.sequence), rows, steps)
 
 
 class _Newest:
     """The newest chunk of a source: what the next one may follow."""
 
-    def __init__(self, episode: int, sequence: int, over: bool, obs: Mapping[str, NDArray[Any]], rows: Any) -> None:
-        self._place, self._over, self._obs, self._rows = (episode, sequence), over, obs, rows
+    def __init__(self, chunk: Chunk, last: int) -> None:
+        """Copies what has to be known of a chunk; `last`: number of its last transition, ABSENT until it is stored."""
+        self._last, self._place, self._rows = last, (chunk.episode, chunk.sequence), _rows(chunk)
+        self._over = bool(chunk.terminated[-1] or chunk.truncated[-1])
+        self._obs = {name: column[-1].copy() for name, column in chunk.obs.items()}
 
-    @classmethod
-    def of(cls, chunk: Chunk) -> _Newest:
-        """A copy of what has to be known of a chunk."""
-        over = bool(chunk.terminated[-1] or chunk.truncated[-1])
-        return cls(chunk.episode, chunk.sequence, over, {n: c[-1].copy() for n, c in chunk.obs.items()}, _rows(chunk))
+    def lives(self, live: Live) -> bool:
+        """Whether its last observation is still there, or about to be."""
+        return self._last == ABSENT or bool(live.contains(np.array([self._last]))[0])
 
     def is_before(self, chunk: Chunk) -> bool:
         """Whether a chunk goes on from here, with the same columns and from the same observation, bit for bit."""
@@ -403,6 +502,10 @@ class _Newest:
             and self._rows == _rows(chunk)
             and all(self._obs[name].tobytes() == column[0].tobytes() for name, column in chunk.obs.items())
         )
+
+
+def _nothing() -> None:
+    """There is nothing to clean up."""
 
 
 def _rows(chunk: Chunk) -> dict[str, Any]:

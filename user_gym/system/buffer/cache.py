@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
 Value = TypeVar("Value")
+_ADMITTED = 8  # of so many values that nobody is known to want, a full cache lets one in
 
 
 class CacheStats(NamedTuple):
@@ -39,7 +40,7 @@ class Cache(Generic[Value]):
         self._idle: OrderedDict[Hashable, None] = OrderedDict()  # wanted by nobody yet; least recently used first
         self._due: dict[Hashable, int] = {}
         self._latest: list[tuple[int, int, Hashable]] = []  # heap of (-due, tie, key); an entry whose due changed is skipped
-        self._ties = self._hits = self._misses = self._evicted = self._nbytes = 0
+        self._ties = self._hits = self._misses = self._evicted = self._nbytes = self._refused = 0
 
     def get(self, key: Hashable, due: int | None = None) -> Value | None:
         """What was put under `key`, or None. `due`: number of the batch that wants it next; None: none that is known."""
@@ -51,6 +52,18 @@ class Cache(Generic[Value]):
             self._hits += 1
             self._file(key, due)
             return entry[0]
+
+    def wants(self, nbytes: int, due: int | None = None) -> bool:
+        """Whether a value of this size should be put here: one that is wanted, or while there is room, or now and then.
+
+        Draws come back to each row equally seldom: once the cache is full, another row is no better than those that are here,
+        and keeping it costs a copy. A few are let in all the same, so that what is not drawn any more leaves.
+        """
+        with self._lock:
+            if due is not None or self._nbytes + nbytes <= self._limit:
+                return nbytes <= self._limit
+            self._refused = (self._refused + 1) % _ADMITTED
+            return self._refused == 0 and nbytes <= self._limit
 
     def put(self, key: Hashable, value: Value, nbytes: int, due: int | None = None) -> None:
         """Keep a value that fits; what is needed least makes room, which may be the value itself."""

@@ -181,6 +181,15 @@ class Catalog:
         query = "SELECT first, steps FROM gone WHERE source = ? AND episode = ? AND sequence = ? AND raw = ?"
         return self.database.execute(query, (source, episode, sequence, raw)).fetchone()
 
+    def was_stored(self, source: str, episode: int, sequence: int) -> bool:
+        """Whether a chunk is here, or was and left on purpose: it will not be stored again."""
+        query = (
+            "SELECT 1 FROM sources AS s WHERE s.name = ?1 AND (EXISTS (SELECT 1 FROM blocks AS b WHERE (b.source, b.episode, "
+            "b.sequence) = (s.id, ?2, ?3)) OR EXISTS (SELECT 1 FROM gone AS g WHERE (g.source, g.episode, g.sequence, g.raw) "
+            "= (s.id, ?2, ?3, 0)))"
+        )
+        return self.database.execute(query, (source, episode, sequence)).fetchone() is not None
+
     def succeeded(self, source: int, episode: int) -> bool:
         """Whether the chunks of an episode that are here say that it succeeded."""
         query = "SELECT success FROM blocks WHERE source = ? AND episode = ? LIMIT 1"

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import I64
-from user_gym.system.buffer.batches import OBS, Rows
+from user_gym.core import I64, Batch
+from user_gym.system.buffer.batches import EXTRA, OBS, STEP, Rows
 
 _FIRST_ROWS = 1024
 
@@ -31,6 +31,7 @@ class Columns:
 
     def __init__(self, rows: Rows) -> None:
         self._columns = {key: np.empty((0, *shape), dtype) for key, (dtype, shape) in rows.items()}
+        self._steps = self._of_steps()
         self._size = 0
         self.begin = self.end = 0
 
@@ -66,14 +67,26 @@ class Columns:
         if 2 * (position - self.begin) > max(self.end - self.begin, _FIRST_ROWS):
             kept = slice(position - self.begin, self.end - self.begin)
             self._columns = {key: column[kept].copy() for key, column in self._columns.items()}
+            self._steps = self._of_steps()
             self.begin, self._size = position, self.end - position
 
-    def gather_steps(self, positions: I64, out: Mapping[str, NDArray[Any]]) -> None:
-        """Write columns of steps: out[key][i] becomes the row at positions[i]. Columns that are not here stay as they are."""
+    def gather_steps(self, positions: I64, batch: Batch) -> None:
+        """Write the columns of single steps into a batch; those that are not here stay as they are."""
+        rows = positions - self.begin
+        for name, column in self._steps:
+            column.take(rows, axis=0, out=getattr(batch, name), mode="clip")  # "raise" would make a copy
+        for name, array in batch.extra.items():
+            column = self._columns.get(EXTRA + name)
+            if column is not None:
+                column.take(rows, axis=0, out=array, mode="clip")
+
+    def gather(self, positions: I64, out: Mapping[str, NDArray[Any]]) -> None:
+        """Write columns by their keys: out[key][i] becomes the row at positions[i], of any shape."""
         rows = positions - self.begin
         for key, array in out.items():
-            if key in self._columns:
-                self._columns[key].take(rows, axis=0, out=array, mode="clip")  # "raise" would make a copy
+            column = self._columns.get(key)
+            if column is not None:
+                column.take(rows, axis=0, out=array, mode="clip")
 
     def gather_obs(self, positions: I64, out: Mapping[str, NDArray[Any]]) -> None:
         """The same for observations by their names: the row at a step's position is what was seen before it."""
@@ -88,6 +101,10 @@ class Columns:
         if needed > self._size:
             self._size = max(needed, 2 * self._size, _FIRST_ROWS)
             self._columns = {key: _grown(column, self._size) for key, column in self._columns.items()}
+            self._steps = self._of_steps()
+
+    def _of_steps(self) -> list[tuple[str, NDArray[Any]]]:
+        return [(key, column) for key, column in self._columns.items() if key in STEP]
 
 
 def _grown(old: NDArray[Any], rows: int) -> NDArray[Any]:

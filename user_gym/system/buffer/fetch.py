@@ -6,8 +6,9 @@ a cache of decoded rows. Several threads work on one batch; the GIL is released 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import I64
-from user_gym.errors import BadBlock
+from user_gym.errors import BadBlock, Gone
 from user_gym.system.buffer.batches import OBS
 from user_gym.system.buffer.cache import Cache, CacheStats
 from user_gym.system.buffer.entries import ABSENT, Entries, Entry
@@ -51,6 +52,14 @@ class Damaged(BadBlock):
         self.first = first
 
 
+class Absent(Gone):
+    """The file of a block is not there: the block has moved, or somebody deleted it."""
+
+    def __init__(self, message: str, entry: Entry) -> None:
+        super().__init__(message)
+        self.entry = entry
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Opened:
     head: Head
@@ -82,10 +91,10 @@ class Fetch:
         self._source, self._threads = source, threads
         self._heads: Cache[_Opened] = Cache(cache_bytes // _HEADS)
         self._rows: Cache[tuple[NDArray[Any], ...]] = Cache(cache_bytes - cache_bytes // _HEADS)
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="buffer-read")  # starts none until there is work
 
     def heavy(self, blocks: Entries, rows: I64, targets: Targets, due: Due | None = None) -> None:
-        """Write wanted rows of heavy columns.
+        """Write wanted rows of heavy columns: those of one kind, observations or steps, together.
 
         Args:
             blocks: n of them, in any order.
@@ -95,6 +104,7 @@ class Fetch:
 
         Raises:
             Damaged: a block cannot be read; the targets are then undefined.
+            Absent: the file of a block is not there.
             Gone: a block was pruned.
         """
         order = np.lexsort((rows, blocks.first))
@@ -109,7 +119,7 @@ class Fetch:
                 number, stop = wanted.entries[at].segment, at
                 while stop < end and wanted.entries[stop].segment == number:
                     stop += 1
-                with self._source.files.use(number) as segment:
+                with self._used(wanted.entries[at]) as segment:
                     for block in range(at, stop):
                         self._block(segment, wanted, block, targets, due)
                 at = stop
@@ -141,8 +151,7 @@ class Fetch:
 
     def close(self) -> None:
         """Let go of threads and memory. May be called twice."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._pool.shutdown()
         self._heads.clear()
         self._rows.clear()
 
@@ -152,8 +161,6 @@ class Fetch:
         if parts < 2:
             work(0, count)
             return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="buffer-read")
         cuts = [part * count // parts for part in range(parts + 1)]
         futures = [self._pool.submit(work, *ends) for ends in pairwise(cuts[1:])]
         try:
@@ -164,11 +171,24 @@ class Fetch:
             if error is not None:
                 raise error
 
+    @contextmanager
+    def _used(self, entry: Entry) -> Iterator[Segment]:
+        with ExitStack() as stack:
+            try:
+                segment = stack.enter_context(self._source.files.use(entry.segment))
+            except Gone as error:
+                raise Absent(str(error), entry) from error
+            except BadBlock as error:
+                raise Damaged(entry.first, error) from error
+            yield segment
+
     def _opened(self, entry: Entry) -> _Opened:
         opened = self._heads.get(entry.first)
         if opened is None:
             try:
                 head = self._source.read_prefix(entry)
+            except Gone as error:
+                raise Absent(str(error), entry) from error
             except BadBlock as error:
                 raise Damaged(entry.first, error) from error
             stride = _stride(head.layout)
@@ -224,29 +244,37 @@ class Fetch:
         targets: Targets,
         due: Due | None,
     ) -> None:
-        """Through the cache."""
-        keys, first = list(targets), entry.first
-        missing: list[int] = []
-        found: dict[int, tuple[NDArray[Any], ...]] = {}
-        for row in dict.fromkeys(rows):
-            values = self._rows.get((first, row), due(first, row) if due else None)
-            if values is None or len(values) != len(keys):
-                missing.append(row)
+        """From the cache, or decoded straight into the batch, with a copy for the cache where it wants one."""
+        keys, first = sorted(targets), entry.first
+        columns = [head.layout.heavy[key] for key in keys]
+        size = sum([column.nbytes for column in columns])
+        kind = tuple(keys)
+        missing: dict[int, int] = {}  # row -> slot into which it is decoded
+        done: dict[int, int] = {}  # row -> a slot that has it
+        for row, slot in zip(rows, slots, strict=True):
+            if row in done or row in missing:
+                continue
+            values = self._rows.get((first, row, kind), due(first, row) if due else None)
+            if values is None:
+                missing[row] = slot
             else:
-                found[row] = values
-        for group in _grouped(head, missing):
+                done[row] = slot
+                for key, value in zip(keys, values, strict=True):
+                    targets[key][slot][...] = value
+        for group in _grouped(head, list(missing)):
             begin, end = head.span(group[0], group[-1])
             data = segment.read(entry.offset + begin, end - begin)
-            columns = [head.layout.heavy[key] for key in keys]
-            made = [tuple(np.empty(column.shape, column.dtype) for column in columns) for _ in group]
-            head.decode(data, begin, group, {key: [row[k] for row in made] for k, key in enumerate(keys)})
-            size = sum(column.nbytes for column in columns)
-            for row, values in zip(group, made, strict=True):
-                found[row] = values
-                self._rows.put((first, row), values, size, due(first, row) if due else None)
+            head.decode(data, begin, group, {key: [targets[key][missing[row]] for row in group] for key in keys})
+            for row in group:
+                when = due(first, row) if due else None
+                if self._rows.wants(size, when):
+                    values = tuple([targets[key][missing[row]].copy() for key in keys])
+                    self._rows.put((first, row, kind), values, size, when)
+        done.update(missing)
         for row, slot in zip(rows, slots, strict=True):
-            for key, value in zip(keys, found[row], strict=True):
-                targets[key][slot][...] = value
+            if done[row] != slot:
+                for key in keys:
+                    targets[key][slot][...] = targets[key][done[row]]
 
 
 def _listed(blocks: Entries) -> list[Entry]:

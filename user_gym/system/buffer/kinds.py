@@ -44,9 +44,7 @@ class Kinds:
         return kind
 
     def _of(self, layout: Layout) -> Kind:
-        columns = {**layout.light, **layout.heavy}
-        chosen = {key: column for key, column in columns.items() if key in STEP or key.startswith((OBS, EXTRA))}
-        rows = {key: (column.dtype, column.shape) for key, column in sorted(chosen.items())}
+        rows = rows_of(layout)
         key = tuple((name, dtype.str, shape) for name, (dtype, shape) in rows.items())
         kind = self._by_rows.get(key)
         if kind is None:
@@ -61,3 +59,10 @@ class Kinds:
             self.all.append(kind)
             self._by_rows[key] = kind
         return kind
+
+
+def rows_of(layout: Layout) -> Rows:
+    """What batches have of the rows of blocks with this layout."""
+    columns = {**layout.light, **layout.heavy}
+    chosen = {key: column for key, column in columns.items() if key in STEP or key.startswith((OBS, EXTRA))}
+    return {key: (column.dtype, column.shape) for key, column in sorted(chosen.items())}

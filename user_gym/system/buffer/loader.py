@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from queue import Empty, Queue
+from queue import Queue
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from user_gym.core import I64, Batch, whole
-from user_gym.errors import Closed, Gone
+from user_gym.errors import BadOption, Closed, Gone
 
-_GLANCE = 0.1  # s; the longest that `close` goes unnoticed
+_CLOSED = "the loader is closed; make another with Buffer.loader"
 
 
 class Wants(NamedTuple):
@@ -84,6 +84,7 @@ class LoaderStats(NamedTuple):
 class Loader:
     """An iterator without end. Owned by one thread; made by `Buffer.loader`, ended by `close` or `with`.
 
+    Closed, here or with its source, also while a batch is waited for: whoever waits gets Closed.
     A batch is the caller's until the next one is asked for; then its arrays are written again.
 
     Args:
@@ -123,7 +124,7 @@ class Loader:
 
     def __next__(self) -> Batch:
         if self._closing.is_set():
-            raise Closed("the loader is closed; make another with Buffer.loader")
+            raise Closed(_CLOSED)
         if self._thread is None:
             for _ in range(self._slots):
                 self._free.put(None)
@@ -152,6 +153,7 @@ class Loader:
     def close(self) -> None:
         """End the thread. May be called twice."""
         self._closing.set()
+        self._free.put(None)  # wakes the thread
         if self._thread is not None:
             self._thread.join()
 
@@ -159,11 +161,10 @@ class Loader:
         try:
             due, drawn = Due(), deque[tuple[I64, Wants]]()
             number = 0
-            while not self._closing.is_set():
-                try:
-                    slot = self._free.get(timeout=_GLANCE)
-                except Empty:
-                    continue
+            while True:
+                slot = self._free.get()
+                if self._closing.is_set():
+                    raise Closed(_CLOSED)  # also for who waits for a batch meanwhile
                 while len(drawn) < self._ahead:
                     drawn.append(self._drawn(due, number))
                     number += 1
@@ -172,17 +173,25 @@ class Loader:
             self._ready.put(error)
 
     def _drawn(self, due: Due, number: int) -> tuple[I64, Wants]:
-        numbers = self._source.draw(self._size, self._rng)
-        wants = self._source.wants(numbers, self._horizon)
-        due.expect(wants, number)
-        return numbers, wants
+        while True:
+            numbers = self._source.draw(self._size, self._rng)
+            try:
+                wants = self._source.wants(numbers, self._horizon)
+            except Gone:  # pruned since it was drawn
+                continue
+            due.expect(wants, number)
+            return numbers, wants
 
     def _read(self, drawn: deque[tuple[I64, Wants]], due: Due, slot: Batch | None) -> Batch:
         numbers, wants = drawn.popleft()
         due.begin(wants)
         while True:
+            out = slot or self._source.empty(self._size, self._horizon, self._allocate)
             try:
-                out = slot or self._source.empty(self._size, self._horizon, self._allocate)
                 return self._source.read(numbers, self._horizon, out, due)
             except Gone:  # pruned or found damaged since it was drawn
                 numbers = self._source.draw(self._size, self._rng)
+            except BadOption:
+                if slot is None:
+                    raise
+                slot = None  # a robot came whose rows are larger than what was there when the arrays were made

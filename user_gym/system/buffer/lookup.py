@@ -15,10 +15,10 @@ from threading import Event, RLock, Thread
 import numpy as np
 
 from user_gym.core import I64
-from user_gym.errors import Closed
+from user_gym.errors import Closed, Gone
 from user_gym.system.buffer import snapshot
 from user_gym.system.buffer.catalog import DROPPED, GAP, MOVED, Catalog, Change
-from user_gym.system.buffer.entries import Entries, MemoryIndex
+from user_gym.system.buffer.entries import ABSENT, Entries, MemoryIndex
 from user_gym.system.buffer.gaps import Live
 
 _FEW = 4096  # look-ups that SQLite makes (20 us each) sooner than the index in memory can be waited for
@@ -37,7 +37,8 @@ class Lookup:
         self._version = -1
         self._change = self._catalog.last_change()
         self._live = self._catalog.live()
-        self._hidden: dict[int, int] = {}
+        self._hidden: dict[int, int] = {}  # first of a block that this process does not read -> its steps
+        self._orphaned: set[int] = set()  # transitions whose observation lay in one of them
         self._index: MemoryIndex | None = None
         self._known = 0  # number up to which the index in memory knows all blocks
         self._loaded = Event()
@@ -82,9 +83,13 @@ class Lookup:
             self._follow()
             if self._index is not None:
                 here = self._index.entries
-                return here.take(here.rows_of(numbers))
-            different, which = np.unique(numbers, return_inverse=True)
-            return self._catalog.at(different.tolist()).take(which)
+                found = here.take(here.rows_of(numbers))
+            else:
+                different, which = np.unique(numbers, return_inverse=True)
+                found = self._catalog.at(different.tolist()).take(which)
+            if self._hidden and (hidden := np.isin(found.first, list(self._hidden))).any():
+                raise Gone(f"step {int(numbers[hidden][0])} of the buffer is in a block that cannot be read")
+            return found
 
     def entries(self, since: int = 0) -> Entries:
         """All blocks whose number is `since` or above. Waits for the index in memory where that is a large part."""
@@ -102,8 +107,10 @@ class Lookup:
         with self._lock:
             self._follow()
             if self._index is not None:
-                return self._index.following(firsts)
-            return np.array([self._catalog.following(int(first)) for first in firsts], np.int64)
+                found = self._index.following(firsts)
+            else:
+                found = np.array([self._catalog.following(int(first)) for first in firsts], np.int64)
+            return np.where(np.isin(found, list(self._hidden)), ABSENT, found) if self._hidden else found
 
     def origin(self, number: int) -> dict[str, str]:
         """As `Catalog.origin`."""
@@ -138,9 +145,16 @@ class Lookup:
             return self._catalog.places()
 
     def hide(self, first: int, steps: int) -> None:
-        """This process does not sample these steps any more; for one that may not write them into the quarantine."""
+        """This process does not read this block any more; for one that may not write it into the quarantine.
+
+        With it leaves the first transition of a block that follows it, whose observation lay there.
+        """
         with self._lock:
+            self._follow()
+            after = self._catalog.following(first)
             self._hidden[first] = steps
+            if after != ABSENT and after not in self._hidden and self._catalog.at([after]).follows[0]:
+                self._orphaned.add(after)
             self._live = self._visible()
 
     def close(self) -> None:
@@ -193,7 +207,7 @@ class Lookup:
         live = self._catalog.live()
         if not self._hidden:
             return live
-        hidden = [(first, steps) for first, steps in self._hidden.items()]
+        hidden = [*self._hidden.items(), *((first, 1) for first in self._orphaned)]
         return live.without(*np.array(hidden, np.int64).T)
 
     def _load(self) -> None:

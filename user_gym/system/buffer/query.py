@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import I64
-from user_gym.errors import BadOption, Gone
+from user_gym.errors import BadOption, Closed, Gone
 from user_gym.system.buffer.condition import Condition
 from user_gym.system.buffer.connection import limit_steps
 from user_gym.system.buffer.schema import CHUNKS
@@ -52,6 +52,7 @@ class Query:
 
     def __init__(self, database: sqlite3.Connection, instructions: int = INSTRUCTIONS) -> None:
         self._database, self._instructions, self._lock = database, instructions, Lock()
+        self._closed = False
         for limit, value in _LIMITS.items():
             database.setlimit(limit, value)
 
@@ -95,7 +96,7 @@ class Query:
             "AND episode = ? AND sequence = ?"
         )
         with self._lock:
-            return self._database.execute(text, (source, episode, sequence)).fetchone()
+            return self._open().execute(text, (source, episode, sequence)).fetchone()
 
     def block_at(self, number: int) -> tuple[int, int]:
         """First step's number and length of the block that holds this step. Raises Gone."""
@@ -111,16 +112,22 @@ class Query:
     def _newest_at(self, number: int) -> tuple[int, int]:
         text = "SELECT first, steps FROM blocks WHERE first <= ? ORDER BY first DESC LIMIT 1"
         with self._lock:
-            return self._database.execute(text, (number,)).fetchone() or (0, 0)
+            return self._open().execute(text, (number,)).fetchone() or (0, 0)
 
     def close(self) -> None:
         """Close the connection. May be called twice."""
         with self._lock:
+            self._closed = True
             self._database.close()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise Closed("the buffer is closed; open it again")
+        return self._database
 
     def _run(self, condition: Condition, text: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self._lock:
-            self._database.set_authorizer(_authorize)
+            self._open().set_authorizer(_authorize)
             limit_steps(self._database, self._instructions)
             try:
                 return self._database.execute(text, values).fetchall()

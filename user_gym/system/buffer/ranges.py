@@ -89,6 +89,26 @@ class Ranges:
         which = self._before[: self._count].searchsorted(ordinals, "right") - 1
         return ordinals - self._before.take(which) + self._first.take(which)
 
+    def below(self, number: int) -> int:
+        """How many of them lie below a number."""
+        which = int(self._first[: self._count].searchsorted(number, "right")) - 1
+        if which < 0:
+            return 0
+        return int(self._before[which] + min(self._steps[which], number - self._first[which]))
+
+    def newest(self, count: int) -> Ranges:
+        """The last so many, as a set of its own; all where there are fewer."""
+        made = Ranges()
+        if self._total <= count:
+            made.extend(*self.ranges)
+        elif count:
+            begin = int(self.at(np.array([self._total - count]))[0])
+            which = int(self._first[: self._count].searchsorted(begin, "right")) - 1
+            first, steps = self._first[which : self._count].copy(), self._steps[which : self._count].copy()
+            first[0], steps[0] = begin, first[0] + steps[0] - begin
+            made.extend(first, steps)
+        return made
+
     def contains(self, numbers: I64) -> Bool:
         """Which of the numbers are in the set."""
         if not self._count:

@@ -6,15 +6,16 @@ It knows what lies where, and nothing of draws, views and what is live.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from threading import RLock
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import F32, I64, Batch
+from user_gym.core import F32, I64, Batch, Bool
 from user_gym.system.buffer import runs
-from user_gym.system.buffer.batches import OBS, check_out, empty, rows_of_batch, steps_of
+from user_gym.system.buffer.batches import OBS, empty, fits, steps_of
 from user_gym.system.buffer.entries import Entries
 from user_gym.system.buffer.fetch import Due, Fetch
 from user_gym.system.buffer.head import Head
@@ -41,6 +42,9 @@ class Reader:
         index: finds blocks.
         fetch: reads them.
         light_bytes: that light columns may take in memory; where they would take more, none is kept there.
+
+    Attributes:
+        missed: whether light columns were looked for in memory and not found, since somebody set it to False.
     """
 
     def __init__(self, index: Index, fetch: Fetch, light_bytes: int) -> None:
@@ -49,6 +53,7 @@ class Reader:
         self._kinds = Kinds()
         self._kind_of_origin: dict[int, Kind] = {}
         self._resident: Resident | None = Resident()
+        self.missed = False
 
     @property
     def end(self) -> int:
@@ -83,17 +88,14 @@ class Reader:
         Args:
             first: number of its first transition.
             head: of the block.
-            last: number of the step before it, where it follows.
+            last: number of the step before it, where it follows and that is known.
         """
         with self._lock:
             kind = self._kinds.of(head.layout)
             held = self._resident
             if held is None:
                 return
-            if head.follows and (last is None or not held.can_follow(last, kind)):
-                held.skip(first + head.steps)  # its first observation is not here: it is read from its block
-                return
-            held.add(first, kind, {key: head.light(key) for key in kind.light}, last if head.follows else None)
+            held.add(first, kind, {key: head.light(key) for key in kind.light}, head.follows, last)
             if held.nbytes > self._light_bytes:
                 self._resident = None
 
@@ -131,21 +133,23 @@ class Reader:
             Damaged: a block cannot be read; `out` is then undefined.
             BadOption: `out` does not fit.
         """
-        only = self._only_kind(numbers)
-        kinds = self._kinds_of(numbers) if only is None else np.array([only.number])
-        different = np.unique(kinds) if only is None else kinds
-        if len(different) == 1:
-            kind = self._kinds.all[different[0]]
-            if out is None or len(self._kinds.all) == 1 or rows_of_batch(out) == kind.rows:
-                batch = empty(kind.rows, len(numbers), horizon) if out is None else out
-                check_out(batch, kind.rows, len(numbers), horizon)
-                self._fill(kind, numbers, horizon, batch, due, rewards)
+        met = self._kinds.all
+        if len(met) == 1:
+            batch = _whole(met[0], len(numbers), horizon, out)
+            if batch is not None and self._fill_held(met[0], numbers, horizon, batch, due, rewards):
                 return batch
-        parts, rows = [], [np.flatnonzero(kinds == number) for number in different.tolist()]
-        for number, here in zip(different.tolist(), rows, strict=True):
-            kind = self._kinds.all[number]
-            parts.append(empty(kind.rows, len(here), horizon))
-            self._fill(kind, numbers[here], horizon, parts[-1], due, rewards)
+        kinds = self._kinds_of(numbers)
+        different = np.unique(kinds).tolist()
+        if len(different) == 1:
+            batch = _whole(met[different[0]], len(numbers), horizon, out)
+            if batch is not None:
+                if not self._fill_held(met[different[0]], numbers, horizon, batch, due, rewards):
+                    self._fill(met[different[0]], numbers, horizon, batch, due, rewards)
+                return batch
+        parts, rows = [], [np.flatnonzero(kinds == number) for number in different]
+        for number, here in zip(different, rows, strict=True):
+            parts.append(empty(met[number].rows, len(here), horizon))
+            self._fill(met[number], numbers[here], horizon, parts[-1], due, rewards)
         return join(parts, rows, out)
 
     def steps(self, numbers: I64, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
@@ -178,20 +182,14 @@ class Reader:
         blocks, rows = self._observations(numbers, last)
         return blocks.first, rows
 
-    def _only_kind(self, numbers: I64) -> Kind | None:
-        """The kind of all transitions where there is no other; None: not known without looking."""
-        with self._lock:
-            known = self._resident is not None and len(numbers) and numbers.max() < self._resident.end
-            return self._kinds.all[0] if known and len(self._kinds.all) == 1 else None
-
     def _kinds_of(self, numbers: I64) -> I64:
+        """Number of the kind of each transition."""
         with self._lock:
-            if self._resident is not None and len(numbers) and numbers.max() < self._resident.end:
-                _, kinds = self._resident.places(numbers)
-                if (kinds >= 0).all():
-                    return kinds
-        origins, which = np.unique(self._index.find(numbers).origin, return_inverse=True)
-        return np.array([self._kind_of(origin).number for origin in origins.tolist()])[which]
+            kinds = self._resident.kinds(numbers) if self._resident is not None else None
+        if kinds is not None:
+            return kinds
+        origins, which = np.unique(self._index.find(numbers.ravel()).origin, return_inverse=True)
+        return np.array([self._kind_of(origin).number for origin in origins.tolist()])[which].reshape(numbers.shape)
 
     def _kind_of(self, origin: int) -> Kind:
         with self._lock:
@@ -201,66 +199,81 @@ class Reader:
                 kind = self._kind_of_origin[origin] = self._kinds.of(layout)
             return kind
 
+    def _fill_held(
+        self, kind: Kind, numbers: I64, horizon: int, batch: Batch, due: Due | None, rewards: Rewards | None
+    ) -> bool:
+        """Single steps whose light columns are in memory: the way of almost every draw, so kept short. Whether they were."""
+        if horizon > 1 or kind.heavy_steps:
+            return False
+        with self._lock:
+            places = self._resident.positions(numbers, kind.number) if self._resident is not None else None
+            if places is None or self._resident is None:
+                self.missed = self._resident is not None
+                return False
+            held = self._resident.sets[kind.number]
+            held.gather_steps(places, batch)
+            held.gather_obs(places, batch.obs)
+            held.gather_obs(places + 1, batch.next_obs)
+        if rewards is not None:
+            batch.reward[...] = rewards(numbers)
+        if kind.heavy_obs:
+            self._heavy_obs(kind, numbers, numbers, batch, due)
+        return True
+
     def _fill(self, kind: Kind, numbers: I64, horizon: int, batch: Batch, due: Due | None, rewards: Rewards | None) -> None:
         steps, last = numbers, numbers
         if horizon > 1:
             assert batch.valid is not None
             steps, batch.valid[...] = runs.follow(self._index, numbers, horizon)
-        if horizon > 1 or kind.heavy_steps or not self._held(kind, numbers, batch):
-            self._steps(kind, steps, steps_of(batch))
-            if horizon > 1:
-                if rewards is not None:
-                    batch.reward[...] = rewards(steps)
-                last = self._cut(steps, batch)
-            self._light_obs(kind, numbers, last, batch)
-        if rewards is not None and horizon == 1:
-            batch.reward[...] = rewards(numbers)
+            if len(self._kinds.all) > 1:
+                self._keep_kind(kind, steps, batch.valid)
+        self._steps(kind, steps, steps_of(batch))
+        if rewards is not None:
+            batch.reward[...] = rewards(steps)
+        if horizon > 1:
+            last = self._cut(steps, batch)
+        self._light_obs(kind, numbers, last, batch)
         if kind.heavy_obs:
-            blocks, rows = self._observations(numbers, last)
-            names = [key[len(OBS) :] for key in kind.heavy_obs]
-            targets = {OBS + name: [*batch.obs[name], *batch.next_obs[name]] for name in names}
-            self._fetch.heavy(blocks, rows, targets, due)
+            self._heavy_obs(kind, numbers, last, batch, due)
 
-    def _held(self, kind: Kind, numbers: I64, batch: Batch) -> bool:
-        """Whether all light columns of single steps came from memory: the way of almost every draw, so kept short."""
-        with self._lock:
-            places = self._places(numbers)
-            if places is None or self._resident is None:
-                return False
-            held = self._resident.sets[kind.number]
-            held.gather_steps(places, steps_of(batch))
-            held.gather_obs(places, batch.obs)
-            held.gather_obs(places + 1, batch.next_obs)
-            return True
+    def _heavy_obs(self, kind: Kind, numbers: I64, last: I64, batch: Batch, due: Due | None) -> None:
+        blocks, rows = self._observations(numbers, last)
+        names = [key[len(OBS) :] for key in kind.heavy_obs]
+        targets = {OBS + name: [*batch.obs[name], *batch.next_obs[name]] for name in names}
+        self._fetch.heavy(blocks, rows, targets, due)
+
+    def _keep_kind(self, kind: Kind, steps: I64, valid: Bool) -> None:
+        """End each run where its columns change, as where a camera is lost within an episode."""
+        same = np.logical_and.accumulate(self._kinds_of(steps) == kind.number, axis=1)
+        valid &= same
+        steps[...] = np.where(same, steps, steps[np.arange(len(steps)), same.sum(axis=1) - 1][:, None])
 
     def _steps(self, kind: Kind, steps: I64, out: Mapping[str, NDArray[Any]]) -> None:
-        with self._lock:
-            held = self._places(steps)
-            if held is not None:
-                assert self._resident is not None
-                self._resident.sets[kind.number].gather_steps(held, out)
+        held = self._held_steps(kind, steps, out)
+        if held and not kind.heavy_steps:
+            return
         flat = steps.ravel()
-        if held is None or kind.heavy_steps:
-            blocks = self._index.find(flat)
-            rows = flat - blocks.first
-            arrays = {key: array.reshape(len(flat), *array.shape[steps.ndim :]) for key, array in out.items()}
-            if held is None:
-                self._fetch.light(blocks, rows, {key: array for key, array in arrays.items() if key in kind.light})
-            for key in kind.heavy_steps:
-                self._fetch.heavy(blocks, rows, {key: list(arrays[key])})
+        blocks = self._index.find(flat)
+        rows = flat - blocks.first
+        arrays = {key: array.reshape(len(flat), *array.shape[steps.ndim :]) for key, array in out.items()}
+        if not held:
+            self._fetch.light(blocks, rows, {key: arrays[key] for key in arrays if key in kind.light})
+        if kind.heavy_steps:
+            self._fetch.heavy(blocks, rows, {key: list(arrays[key]) for key in kind.heavy_steps})
+
+    def _held_steps(self, kind: Kind, steps: I64, out: Mapping[str, NDArray[Any]]) -> bool:
+        with self._lock:
+            places = self._resident.positions(steps, kind.number) if self._resident is not None else None
+            if places is None or self._resident is None:
+                self.missed = self._resident is not None
+                return False
+            self._resident.sets[kind.number].gather(places, out)
+            return True
 
     def _light_obs(self, kind: Kind, numbers: I64, last: I64, batch: Batch) -> None:
         """Light observations before steps `numbers` and after steps `last`."""
         light = {name: array for name, array in batch.obs.items() if OBS + name in kind.light}
-        with self._lock:
-            first, end = self._places(numbers), self._places(last)
-            if first is not None and end is not None:
-                assert self._resident is not None
-                held = self._resident.sets[kind.number]
-                held.gather_obs(first, light)
-                held.gather_obs(end + 1, {name: batch.next_obs[name] for name in light})
-                return
-        if not light:
+        if not light or self._held_obs(kind, numbers, last, light, batch.next_obs):
             return
         blocks, rows = self._observations(numbers, last)
         both = {name: np.empty((len(rows), *array.shape[1:]), array.dtype) for name, array in light.items()}
@@ -268,11 +281,19 @@ class Reader:
         for name, array in both.items():
             batch.obs[name][...], batch.next_obs[name][...] = np.split(array, 2)
 
-    def _places(self, numbers: I64) -> I64 | None:
-        if self._resident is None or numbers.max() >= self._resident.end:
-            return None
-        places, kinds = self._resident.places(numbers)
-        return places if (kinds >= 0).all() else None
+    def _held_obs(
+        self, kind: Kind, numbers: I64, last: I64, obs: Mapping[str, NDArray[Any]], next_obs: Mapping[str, NDArray[Any]]
+    ) -> bool:
+        with self._lock:
+            if self._resident is None:
+                return False
+            first, end = (self._resident.positions(which, kind.number) for which in (numbers, last))
+            if first is None or end is None:
+                return False
+            held = self._resident.sets[kind.number]
+            held.gather_obs(first, obs)
+            held.gather_obs(end + 1, {name: next_obs[name] for name in obs})
+            return True
 
     def _observations(self, numbers: I64, last: I64) -> tuple[Entries, I64]:
         """Blocks and rows (2 n,) of the observations before steps `numbers` and after steps `last`."""
@@ -291,6 +312,15 @@ class Reader:
         for array in steps_of(batch).values():
             array[beyond] = 0
         return steps[np.arange(len(steps)), batch.valid.sum(axis=1) - 1]
+
+
+def _whole(kind: Kind, n: int, horizon: int, out: Batch | None) -> Batch | None:
+    """A batch for rows of one kind; None where `out` is none, but may have room for more."""
+    if out is None:
+        return empty(kind.rows, n, horizon)
+    if not fits(out, kind.rows, n, horizon):
+        return None
+    return out if out.padding is None else replace(out, padding=None)
 
 
 def _reward_sources(head: Head) -> NDArray[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import I64
+from user_gym.system.buffer.batches import OBS
 from user_gym.system.buffer.columns import Columns
 from user_gym.system.buffer.kinds import Kind
 
@@ -39,24 +40,29 @@ class Resident:
         """Bytes of all arrays."""
         return self._places.nbytes + sum(columns.nbytes for columns in self.sets.values())
 
-    def add(self, first: int, kind: Kind, columns: Mapping[str, NDArray[Any]], last: int | None) -> None:
+    def add(self, first: int, kind: Kind, columns: Mapping[str, NDArray[Any]], follows: bool, last: int | None) -> None:
         """Add a block.
 
         Args:
             first: number of its first transition; numbers between the newest one here and this are in no block.
             kind: of its columns.
-            columns: the light ones: key -> rows, one for each step, and of observations one more, or as many where `last` is
-                given.
-            last: number of the step before it, whose next observation is its first one; None: it has its own.
+            columns: the light ones: key -> rows, one for each step, and of observations one more, or as many where it follows.
+            follows: its first observation is the one after another step.
+            last: number of that step; None, or one that is not here: the first transition is not here then.
         """
         steps, held = len(columns["reward"]), self.sets.setdefault(kind.number, Columns(kind.light))
-        before = None if last is None else self._position(last) + 1
+        lost = follows and (last is None or not self._has(last, kind))
+        if lost:  # a row in its place, so that the others have theirs
+            columns = {key: np.concatenate([c[:1], c]) if key.startswith(OBS) else c for key, c in columns.items()}
+        before = self._position(last) + 1 if follows and not lost and last is not None else None
         begin = held.end - (before is not None and before + 1 == held.end)  # that row is there already
         held.write(begin, columns, before)
         self._reserve(first + steps)
         self._skip(first)
         places = np.arange(begin, begin + steps) | kind.number << _SHIFT
         self._places[first - self._base : first + steps - self._base] = places
+        if lost:
+            self._places[first - self._base] = _NOWHERE
         self.end = first + steps
 
     def skip(self, end: int) -> None:
@@ -68,17 +74,24 @@ class Resident:
         self._places[self.end - self._base : end - self._base] = _NOWHERE
         self.end = end
 
-    def can_follow(self, last: int, kind: Kind) -> bool:
-        """Whether the step before a block is here, with columns of the same kind."""
-        return self._base <= last < self.end and self._code(last) >> _SHIFT == kind.number
+    def kinds(self, numbers: I64) -> I64 | None:
+        """Number of the kind of each transition; None: one of them is not here."""
+        codes = self._codes(numbers)
+        if codes is None or codes.min() < 0:
+            return None
+        return codes >> _SHIFT
 
-    def places(self, numbers: I64) -> tuple[I64, I64]:
-        """Positions of transitions, and the number of the kind of each."""
-        codes = self._places.take(numbers - self._base)
-        return codes & _MASK, codes >> _SHIFT
+    def positions(self, numbers: I64, kind: int) -> I64 | None:
+        """Where transitions lie in the set of a kind; None: one of them is not here, or of another kind."""
+        codes = self._codes(numbers)
+        if codes is None:
+            return None
+        positions = codes - (kind << _SHIFT)
+        return positions if _all_below(positions, 1 << _SHIFT) else None
 
     def drop_before(self, number: int) -> None:
         """Transitions below are not needed any more."""
+        number = min(number, self.end)  # those that are not here yet keep their turn
         kept = self._places[number - self._base : self.end - self._base]
         if number - self._base > len(kept):
             for which, columns in self.sets.items():
@@ -86,6 +99,13 @@ class Resident:
                 columns.drop_before(int(mine[0]) & _MASK if len(mine) else columns.end)
             self._places = np.concatenate([kept, np.empty(max(_FIRST, len(kept)), np.int64)])
             self._base = number
+
+    def _has(self, number: int, kind: Kind) -> bool:
+        return self._base <= number < self.end and self._code(number) >> _SHIFT == kind.number
+
+    def _codes(self, numbers: I64) -> I64 | None:
+        rows = numbers - self._base
+        return self._places.take(rows) if len(rows) and _all_below(rows, self.end - self._base) else None
 
     def _code(self, number: int) -> int:
         return int(self._places[number - self._base])
@@ -98,3 +118,8 @@ class Resident:
             longer = np.empty(2 * (end - self._base), np.int64)
             longer[: self.end - self._base] = self._places[: self.end - self._base]
             self._places = longer
+
+
+def _all_below(values: I64, end: int) -> bool:
+    """Whether all lie in 0 .. end - 1: a negative one is very large without its sign."""
+    return int(values.view(np.uint64).max()) < end

@@ -49,9 +49,11 @@ class View:
         owner: the buffer.
         condition: parsed.
         reward: a label that takes the place of the reward; transitions without it are not selected. None: as stored.
+        last: of those selected, the newest so many; None: all.
     """
 
-    def __init__(self, owner: Owner, condition: Condition, reward: str | None = None) -> None:
+    def __init__(self, owner: Owner, condition: Condition, reward: str | None = None, last: int | None = None) -> None:
+        self._last = None if last is None else whole("last", last, 1, "1 transition or more, a whole number, or None for all")
         if reward is not None:
             owner.labels.check(reward)
             condition = parse(f'"{reward}" IS NOT NULL', [reward]).within(condition)
@@ -85,13 +87,13 @@ class View:
             ranges = self._followed()
             if not len(ranges):
                 raise BadOption("sample", n, f"nothing yet: the view {self.where!r} is empty", "append a chunk first")
-            return ranges.draw(n, rng)
+            return ranges.at(rng.integers(self._begin(ranges), len(ranges), n))
 
-    def numbers(self) -> I64:
-        """Numbers of all transitions selected now, ascending: for a pass over them."""
+    def numbers(self, since: int = 0) -> I64:
+        """Numbers, `since` or above, of all transitions selected now, ascending: for a pass over them."""
         with self._lock:
             ranges = self._followed()
-            return ranges.at(np.arange(len(ranges)))
+            return ranges.at(np.arange(max(self._begin(ranges), ranges.below(since)), len(ranges)))
 
     def read(self, numbers: I64, horizon: int = 1, out: Batch | None = None, due: Any = None) -> Batch:
         """The transitions with these numbers. Raises Gone if one of them is not there any more."""
@@ -110,7 +112,10 @@ class View:
         return Loader(self, batch_size, **options)
 
     def view(self, where: str, reward: str | None = None) -> View:
-        """The part of this view that `where` selects too."""
+        """The part of this view that `where` selects too. Raises BadOption for a view of the newest."""
+        if self._last is not None:
+            cure = "select first, then take the newest: buffer.view(where, last=...)"
+            raise BadOption("view", where, "a condition on a view without `last`", cure)
         inner = parse(where, self._owner.labels.names).within(self._condition)
         return View(self._owner, inner, self._reward if reward is None else reward)
 
@@ -129,19 +134,20 @@ class View:
             BadOption: the name is a column's already, or values are not one finite number for each step.
         """
         with self._lock:
-            ranges = Ranges()
-            ranges.extend(*self._followed().ranges)
+            followed = self._followed()
+            ranges = followed.newest(len(followed) - self._begin(followed))
         return self._owner.labels.write(name, source, self._labelled(ranges, values))
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._followed())
+            ranges = self._followed()
+            return len(ranges) - self._begin(ranges)
 
     def stats(self) -> Mapping[str, float]:
         """Transitions selected now, and bytes that the selection takes."""
         with self._lock:
             ranges = self._followed()
-            return {"transitions": len(ranges), "bytes": ranges.nbytes}
+            return {"transitions": len(ranges) - self._begin(ranges), "bytes": ranges.nbytes}
 
     def close(self) -> None:
         """Nothing to let go of: the buffer owns files and memory."""
@@ -149,6 +155,10 @@ class View:
     def _followed(self) -> Ranges:
         self._selection.follow()
         return self._selection.ranges
+
+    def _begin(self, ranges: Ranges) -> int:
+        """Place in the ranges of the oldest that this view has."""
+        return 0 if self._last is None else max(0, len(ranges) - self._last)
 
     def _rewards(self, numbers: I64) -> F32:
         assert self._reward is not None
