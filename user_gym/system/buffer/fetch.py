@@ -28,7 +28,7 @@ from user_gym.system.buffer.segment import Segment
 
 Due = Callable[[int, int], int | None]  # (first step of a block, row) -> number of the batch that wants the row next
 Targets = Mapping[str, Sequence[NDArray[Any]]]  # key of a column -> for each wanted row an array to write
-_HEADS = 16  # part of the cache that heads may take: one in so many bytes
+_HEADS = 2  # part of the cache that heads may take, one in so many bytes: to read one again doubles the cost of a draw
 _HEAD_COST = 4  # times the bytes of a prefix that its parsed form takes
 _GAP = 1 << 16  # bytes: two wanted items that lie nearer are read at once
 _SHARE = 8  # wanted rows below which another thread costs more than it brings
