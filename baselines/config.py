@@ -19,6 +19,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "demos": (0, math.inf),
     "demo_noise": (0.0, 1.0),
     "updates_per_step": (0.001, 1000.0),
+    "updates_before": (0, math.inf),
     "learning_starts": (0, math.inf),
     "batch_size": (2, math.inf),  # one demonstration and one of the agent's own
     "learning_rate": (1e-8, 1.0),
@@ -58,12 +59,19 @@ class Config:
     """successful demonstrations by the scripted expert (RLinf: 20); 0: plain SAC"""
     demo_noise: float = 0.1
     """standard deviation of noise on the expert's actions, in units of the action; ours"""
+    experience: Path | None = None
+    """buffer of an earlier run, such as runs/NAME/buffer: demonstrations and it share the half of each batch that is not the
+    run's own"""
+    where: str = "success"
+    """which part of that experience, such as "success AND policy_version > 100\" """
+    updates_before: int = 0
+    """updates before the first step, from demonstrations and that experience alone"""
     updates_per_step: float = 4.0
     """critic updates for each environment step; ours, RLPD: 20"""
     learning_starts: int = 100
     """environment steps before the first update; ours"""
     batch_size: int = 128
-    """transitions per update, half of them demonstrations (RLPD's symmetric sampling); ours, RLinf: 256"""
+    """transitions per update, half of them from before the run (RLPD's symmetric sampling); ours, RLinf: 256"""
     learning_rate: float = 1e-3
     """falls to a twentieth of it over the last third; ours, RLPD and RLinf: 3e-4, constant"""
     discount: float = 0.96
@@ -96,7 +104,8 @@ class Config:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two runs different: not where the robot and the folder are."""
-        return {name: value for name, value in asdict(self).items() if name not in ("run_dir", "address", "twin")}
+        named = {name: value for name, value in asdict(self).items() if name not in ("run_dir", "address", "twin")}
+        return named | {"experience": None if self.experience is None else str(Path(self.experience).resolve())}
 
     @property
     def one_robot(self) -> bool:
@@ -116,3 +125,6 @@ class Config:
                 raise BadOption(name, value, f"{low:g} or more" if high == math.inf else f"{low:g} .. {high:g}")
         if self.demos and self.control != "tcp":
             raise BadOption("control", self.control, "tcp", "the scripted expert orders the TCP; or use --demos 0")
+        if self.updates_before and not self.demos and self.experience is None:
+            allowed = "0, where there is nothing to learn from before the first step"
+            raise BadOption("updates_before", self.updates_before, allowed, "use --demos or --experience")

@@ -8,9 +8,10 @@ from typing import Any
 import gymnasium
 
 from baselines.config import Config
-from user_gym.core import Policy, Storage
+from baselines.experience import DEMOS, newest
+from user_gym.core import Policy
 from user_gym.errors import BadOption, UnknownName, UserGymError
-from user_gym.system import ChunkBuilder, spec_hash
+from user_gym.system import Buffer, ChunkBuilder, spec_hash
 from user_gym.tasks.expert import PegInsertExpert
 
 # Seeds of the first episode, then one up each; the same for all runs. The episodes that sum up a run are others than those
@@ -48,19 +49,25 @@ def make(config: Config, render_mode: str | None = None) -> gymnasium.Env[Any, A
     return env
 
 
-def demonstrate(env: gymnasium.Env[Any, Any], storage: Storage, config: Config) -> None:
-    """Store `config.demos` successful episodes of the scripted expert. Raises UserGymError if it keeps failing."""
-    if not config.demos:
+def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Config) -> None:
+    """Store successful episodes of the scripted expert until there are `config.demos`. Raises UserGymError if it keeps failing.
+
+    Each is one chunk, so a kill leaves whole ones. Those that are missing then are new ones: none is repeated.
+    """
+    kept = len(buffer.view(f"{DEMOS} AND (terminated OR truncated)"))
+    if kept >= config.demos:
         return
+    last = newest(buffer, DEMOS)
+    episode = first = 0 if last is None else last.episode + 1
     task = env.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
-    expert = EXPERTS[task.name](task, config.demo_noise, config.seed)
+    expert = EXPERTS[task.name](task, config.demo_noise, config.seed + first)
     spaces = spec_hash(env.observation_space, env.action_space)
     builder = ChunkBuilder(
         "expert", config.robot, task.name, kind="demo", max_seconds=1e6, env_id=config.env_id, spec_hash=spaces
     )
-    kept = episode = failed = 0
+    failed = 0
     while kept < config.demos:
-        obs, _ = env.reset(seed=DEMO_SEED + config.seed if episode == 0 else None)
+        obs, _ = env.reset(seed=DEMO_SEED + config.seed + first if episode == first else None)
         expert.reset()
         builder.start(obs, episode)
         chunk = None
@@ -71,8 +78,7 @@ def demonstrate(env: gymnasium.Env[Any, Any], storage: Storage, config: Config) 
         episode += 1
         failed += 1
         if chunk.success.any():
-            storage.append(chunk)
-            kept, failed = kept + 1, 0
+            kept, failed = kept + (not buffer.append(chunk).repeated), 0
         elif failed == _PATIENCE:
             raise UserGymError(
                 f"the expert of {task.name} failed {failed} times in a row with demo_noise {config.demo_noise}: use less noise"

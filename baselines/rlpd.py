@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.config import Config
-from user_gym.core import Batch, Policy, Weights
+from user_gym.core import Batch, Policy, Storage, Weights
 from user_gym.errors import MissingExtra, MissingSystem, UserGymError, WrongRun
 from user_gym.system import Buffer, Counters, Mixture, Progress, train
 
@@ -31,9 +31,10 @@ try:
     from torch import Tensor
 
     from baselines.episodes import GLANCE_SEED, demonstrate, evaluate, make
+    from baselines.experience import OWN, counted, earlier_experience, mixture, open_buffer
     from baselines.networks import Encoder, Ensemble, GaussianPolicy, shifted, spec_hash, squashed
     from baselines.report import Clock, Live, draw_curve, write_film
-    from baselines.run_folder import Kept, Run, write_json
+    from baselines.run_folder import Run, write_json
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
@@ -112,7 +113,8 @@ class Rlpd:
     def _slow_down(self) -> None:
         """Lower the learning rate over the last third, so that the last policy is no momentary swing of a good one."""
         total = max(1.0, (self.config.steps - self.config.learning_starts) * self.config.updates_per_step)
-        rate = self.config.learning_rate * min(1.0, max(0.05, 3.0 * (1.0 - self.updates / total)))
+        done = (self.updates - self.config.updates_before) / total
+        rate = self.config.learning_rate * min(1.0, max(0.05, 3.0 * (1.0 - done)))
         for optimiser in (self._critic_optimiser, self._actor_optimiser):
             optimiser.param_groups[0]["lr"] = rate
 
@@ -154,17 +156,16 @@ class Rlpd:
 
     def save(self, path: Path) -> None:
         """Networks, optimisers and random numbers."""
-        torch.save(
-            {
-                **{name: getattr(self, name).detach() for name in ("actor", "critic", "target", "log_alpha")},
-                "encoder": self.encoder.state_dict() if self.encoder else {},
-                "optimisers": [self._critic_optimiser.state_dict(), self._actor_optimiser.state_dict()],
-                "random": self._generator.get_state(),
-                "updates": self.updates,
-                "spec": self._spec,
-            },
-            path,
-        )
+        state = {
+            **{name: getattr(self, name).detach() for name in ("actor", "critic", "target", "log_alpha")},
+            "encoder": self.encoder.state_dict() if self.encoder else {},
+            "optimisers": [self._critic_optimiser.state_dict(), self._actor_optimiser.state_dict()],
+            "random": self._generator.get_state(),
+            "updates": self.updates,
+            "spec": self._spec,
+        }
+        with path.open("wb") as file:  # given a path, torch hides why the disk would not take it
+            torch.save(state, file)
 
     def restore(self, path: Path) -> None:
         """Go on from what `save` wrote. Raises WrongRun."""
@@ -189,24 +190,43 @@ def frozen(agent: Rlpd) -> Policy:
     return policy
 
 
-def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasium.Env[Any, Any], agent: Rlpd) -> bool:
+def rehearse(config: Config, agent: Rlpd, sampler: Mixture, buffer: Buffer) -> None:
+    """The updates before the first step."""
+    rng = np.random.default_rng([config.seed, 0, 1])  # the learner's is [seed, updates]
+    while agent.updates < config.updates_before:
+        agent.update(sampler(buffer, rng))
+
+
+def learn(
+    config: Config,
+    run: Run,
+    env: gymnasium.Env[Any, Any],
+    judge: gymnasium.Env[Any, Any],
+    agent: Rlpd,
+    buffer: Buffer,
+    experience: Storage | None,
+) -> bool:
     """Train, from the newest checkpoint on; True when done, False when interrupted. The checkpoint is written either way.
 
     Where `judge` is `env`, as on a real robot, the policy is looked at when training is over; the curve shows how it explores.
     """
-    kept, task = Kept(Buffer.open(":memory:")), judge.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
-    counters = run.restore(agent.restore, kept)
-    if counters is None:
-        counters = Counters()
-        demonstrate(judge, kept, config)  # where they are two, not env: that one is the collector's
+    task = judge.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
+    checkpoint = run.restore(agent.restore)
     if run.curve and run.curve[-1]["env_steps"] >= config.steps:
         return True
-    sampler = Mixture([(kept.view("kind = 'demo'"), 0.5), (kept.view("kind = 'policy'"), 0.5)], config.batch_size)
+    demonstrate(judge, buffer, config)  # where they are two, not env: that one is the collector's
+    sampler = mixture(buffer, experience, config)
+    if checkpoint is None:
+        rehearse(config, agent, sampler, buffer)
+    counters, stored = counted(buffer, checkpoint or Counters()), len(buffer.view(OWN))
+    if counters.env_steps:
+        print(f"{run.folder}: goes on after {counters.env_steps} steps ({stored} in its buffer) and {counters.updates} updates")
     earlier, clock = dict(run.seconds), Clock()
 
-    def save(counters: Counters, before: tuple[float, float]) -> None:
+    def save(progress: Progress, before: tuple[float, float]) -> None:
         run.seconds = {"wall": earlier["wall"] + before[0], "cpu": earlier["cpu"] + before[1]}
-        run.save(agent.save, kept, counters)
+        reached = Counters(progress.env_steps, updates=progress.updates, version=progress.version)
+        run.save(agent.save, counted(buffer, reached))
 
     def look(progress: Progress) -> None:
         before = clock.read()
@@ -224,18 +244,18 @@ def learn(config: Config, run: Run, env: gymnasium.Env[Any, Any], judge: gymnasi
             f"{earlier['wall'] + before[0]:.0f} s",
         )
         # An episode that runs on while this is written is left as it is: a resumed run begins the next one.
-        save(Counters(progress.env_steps, kept.episodes, progress.updates, progress.version), before)
+        save(progress, before)
         clock.resume(before)
 
     with Live(run.folder / "tensorboard", config.steps) as live:
         result = train(
-            env, agent, kept, steps=config.steps, updates_per_step=config.updates_per_step,
+            env, agent, buffer, steps=config.steps, updates_per_step=config.updates_per_step,
             synchronous=not config.asynchronous, learning_starts=config.learning_starts, sampler=sampler,
             publish_every=max(1, round(config.updates_per_step)), robot=config.robot, task=task.name, seed=config.seed,
             start=counters, progress_every=config.eval_every,
             on_progress=lambda p: look(p) if p.env_steps < config.steps else None,  # the look at the end waits for all updates
         )  # fmt: skip
-        save(result.counters, clock.read())
+        save(result.progress, clock.read())
         if not result.interrupted:
             look(result.progress)
     return not result.interrupted
@@ -274,6 +294,7 @@ def main(config: Config) -> dict[str, Any] | None:
     with (
         closing(env),
         closing(env if config.one_robot else make(config)) as judge,
+        earlier_experience(config, env) as experience,
         closing(Run(config.folder, config.identity)) as run,
     ):
         agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
@@ -281,17 +302,19 @@ def main(config: Config) -> dict[str, Any] | None:
         summary = run.summary
         if summary is not None:
             print(f"{run.folder} is finished; remove it or choose another --run-dir to train again")
-        elif learn(config, run, env, judge, agent):
+        else:
+            with open_buffer(run.folder) as buffer:
+                done = learn(config, run, env, judge, agent, buffer, experience)
+            if not done:
+                print(f"interrupted after {run.counters.env_steps} steps; the same command goes on from there: {run.folder}")
+                return None
             summary = conclude(config, run, judge, agent)
             write_json(run.folder / "summary.json", summary)
-        else:
-            print(f"interrupted after {run.counters.env_steps} steps; the same command goes on from there: {run.folder}")
-            return None
     print(f"success {summary['success_rate']:.2f} over {summary['eval_episodes']} deterministic episodes of the last policy")
     print(f"{summary['env_steps']} steps, {summary['updates']} updates, {summary['train_s']:.0f} s of training")
-    for what, name in (("summary", "summary.json"), ("curve", "curve.png"), ("film", "film.gif"), ("logs", "tensorboard")):
+    for name in ("summary.json", "curve.png", "film.gif", "tensorboard", "buffer"):
         if (run.folder / name).exists():
-            print(f"{what:8s} {run.folder / name}")
+            print(f"{name.partition('.')[0]:12s}{run.folder / name}")
     return summary
 
 

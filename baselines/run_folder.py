@@ -1,11 +1,11 @@
-"""A run's folder: what is kept so that a run can go on. It knows no algorithm.
+"""A run's folder: what is kept so that a run can go on. It knows no algorithm and no experience.
 
 config.json               what the run is; another configuration is refused
 lock                      held while a process works here; the system frees it when that process ends, however it ends
-state.json                the newest checkpoint: counters, and the files that belong to it with their digests
+buffer/                   all experience, safe from the moment it is acknowledged: see `baselines.experience`
+state.json                the newest checkpoint: counters, and the file of the agent with its digest
 state.previous.json       the one before, for when the newest cannot be read
 checkpoint-STEPS-N.pt     the agent after N updates
-experience/               chunks of experience, one file per checkpoint; numbers and names only
 summary.json, curve.png, film.gif, tensorboard/
 
 Each file appears whole or not at all, so a process that is killed leaves its newest checkpoint as it was.
@@ -14,102 +14,61 @@ Each file appears whole or not at all, so a process that is killed leaves its ne
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from user_gym.core import Acknowledgement, Batch, Chunk, Storage
-from user_gym.errors import UserGymError, WrongRun
+from user_gym.errors import Busy, NoSpace, Unwritable, UserGymError, WrongRun
 from user_gym.system import Counters
 
 _BEFORE_CONFIG = {"lock", "config.json.tmp"}  # what a folder may hold whose process died before it wrote config.json
+_EARLIER = "experience"  # where the layout before this one kept experience
+_FULL, _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What the disk says becomes an error that names the file and the cure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoSpace(
+                f"no room for {path}: {error}; free some, and the same command goes on from the newest checkpoint"
+            ) from error
+        if error.errno in _REFUSED:
+            raise Unwritable(
+                f"{path} may not be written: {error}; give this user the right to, or choose another --run-dir"
+            ) from error
+        raise
 
 
 def write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file that then, safe on disk, takes the place of `path` in one step."""
+    """Let `write` fill a temporary file that then, safe on disk, takes the place of `path` in one step.
+
+    Raises NoSpace, Unwritable; `path` is then as it was.
+    """
     aside = path.with_name(path.name + ".tmp")
-    try:
-        write(aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)  # a full disk needs the room
+    with _explained(path):
+        try:
+            write(aside)
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)  # a full disk needs the room
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file in one step."""
     write_aside(path, lambda aside: aside.write_text(json.dumps(value, indent=2) + "\n"))
-
-
-class Kept:
-    """A Storage that also remembers the chunks it got, so that a checkpoint can write those that are new."""
-
-    def __init__(self, storage: Storage) -> None:
-        self.storage, self.new, self.episodes = storage, [], 0
-
-    def append(self, chunk: Chunk) -> Acknowledgement:
-        """As `core.Storage.append`."""
-        answer = self.storage.append(chunk)
-        if not answer.repeated:
-            self.new.append(chunk)
-            self.episodes = max(self.episodes, chunk.episode + 1) if chunk.kind == "policy" else self.episodes
-        return answer
-
-    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1) -> Batch:
-        """As `core.Storage.sample`."""
-        return self.storage.sample(n, rng, horizon)
-
-    def view(self, where: str) -> Storage:
-        """As `core.Storage.view`."""
-        return self.storage.view(where)
-
-    def __len__(self) -> int:
-        return len(self.storage)
-
-    def stats(self) -> Mapping[str, float]:
-        """As `core.Storage.stats`."""
-        return self.storage.stats()
-
-    def close(self) -> None:
-        """As `core.Storage.close`."""
-        self.storage.close()
-
-
-def write_chunks(path: Path, chunks: Sequence[Chunk]) -> None:
-    """Chunks to an uncompressed npz: an entry per field, and per column of the fields that map names to columns."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for i, chunk in enumerate(chunks):
-        for field in dataclasses.fields(chunk):
-            value = getattr(chunk, field.name)
-            for name, column in value.items() if isinstance(value, Mapping) else [("", value)]:
-                arrays[f"{i}/{field.name}/{name}"] = np.asarray(column)
-    with path.open("wb") as file:  # given a name, savez would append a suffix
-        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-
-
-def read_chunks(path: Path) -> list[Chunk]:
-    """What `write_chunks` wrote; nothing in the file is executed."""
-    rows: dict[int, dict[str, Any]] = {}
-    with np.load(path, allow_pickle=False) as file:
-        for key in file.files:
-            i, field, name = key.split("/", 2)
-            row, column = rows.setdefault(int(i), {}), file[key]
-            if name:
-                row.setdefault(field, {})[name] = column
-            elif column.ndim == 0:
-                row[field] = column.item()
-            else:
-                row[field] = tuple(column.tolist()) if field == "reward_source" else column
-    return [Chunk(**rows[i]) for i in sorted(rows)]
 
 
 class Run:
@@ -125,12 +84,11 @@ class Run:
         self.seconds = {"wall": 0.0, "cpu": 0.0}  # of training, earlier parts included
         self.counters = Counters()
         self.curve: list[dict[str, Any]] = []
-        self._digests: dict[str, str] = {}  # of the files of experience
         self._agent = ""  # name of the newest checkpoint
         self._lock: IO[str] | None = None
 
     def open(self) -> None:
-        """Make the folder, or recognise it; then it is this process's. Raises WrongRun, UserGymError if another holds it."""
+        """Make the folder, or recognise it; then it is this process's. Raises WrongRun, Busy, NoSpace, Unwritable."""
         self._began, self._before = time.perf_counter(), 0.0
         path = self.folder / "config.json"
         if self.folder.exists() and not self.folder.is_dir():
@@ -138,14 +96,21 @@ class Run:
         there = {file.name for file in self.folder.iterdir()} if self.folder.exists() else set()
         if there - _BEFORE_CONFIG and path.name not in there:
             raise WrongRun(f"{self.folder} is not empty and no run; choose another --run-dir")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._hold()
+        if _EARLIER in there:
+            raise WrongRun(
+                f"{self.folder} was made by an earlier version, which kept its experience in {_EARLIER}/; "
+                "remove it or choose another --run-dir"
+            )
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._hold()
         try:
             if path.exists():
                 self._compare(path)
             else:
                 write_json(path, self.config)
-            (self.folder / "experience").mkdir(exist_ok=True)
+            for left in self.folder.glob("*.tmp"):  # by a process that was killed
+                left.unlink()
         except BaseException:
             self.close()
             raise
@@ -167,28 +132,24 @@ class Run:
         path = self.folder / "summary.json"
         return json.loads(path.read_text()) if path.exists() else None
 
-    def save(self, save_agent: Callable[[Path], object], kept: Kept, counters: Counters) -> None:
-        """Checkpoint: what is new, then the agent, then the file that names both."""
-        if kept.new:
-            name = f"experience/{len(self._digests):05d}.npz"
-            write_aside(self.folder / name, lambda aside: write_chunks(aside, kept.new))
-            self._digests[name] = _digest(self.folder / name)
-            kept.new.clear()
+    def save(self, save_agent: Callable[[Path], object], counters: Counters) -> None:
+        """Checkpoint: the agent, then the file that names it. After as many steps and updates it is the same agent."""
         self.counters = counters
         older, self._agent = self._agent, f"checkpoint-{counters.env_steps}-{counters.updates}.pt"
-        write_aside(self.folder / self._agent, save_agent)
         newest = self.folder / "state.json"
-        anew = older != self._agent  # else the one before stays what it is
-        if anew and newest.exists():
-            os.replace(newest, self.folder / "state.previous.json")
-        digests = self._digests | {self._agent: _digest(self.folder / self._agent)}
+        anew = older != self._agent
+        if anew:
+            write_aside(self.folder / self._agent, save_agent)
+            if newest.exists():
+                os.replace(newest, self.folder / "state.previous.json")
+        digests = {self._agent: _digest(self.folder / self._agent)}
         state = {"agent": self._agent, "digests": digests, "counters": dataclasses.asdict(counters)}
         write_json(newest, state | {"seconds": self.seconds, "total": self.total, "curve": self.curve})
         for old in self.folder.glob("checkpoint-*.pt"):
             if anew and old.name not in (self._agent, older):
                 old.unlink()
 
-    def restore(self, restore_agent: Callable[[Path], object], kept: Kept) -> Counters | None:
+    def restore(self, restore_agent: Callable[[Path], object]) -> Counters | None:
         """Go on from the newest checkpoint that is whole; None if there has been none.
 
         Raises:
@@ -200,23 +161,18 @@ class Run:
                 continue
             try:
                 state = self._whole(path)
-                chunks = [
-                    chunk for name in state["digests"] if name != state["agent"] for chunk in read_chunks(self.folder / name)
-                ]
             except (OSError, ValueError, KeyError) as error:  # gone or unreadable, not JSON or altered, of another make
                 damage.append(f"{path.name}: {error}")
                 continue
             restore_agent(self.folder / state["agent"])
-            for chunk in chunks:
-                kept.append(chunk)
-            kept.new.clear()
             self._adopt(path, state)
             if damage:
                 print(f"{self.folder}: {damage[0]}; goes on from the checkpoint before, {self.counters.env_steps} steps")
             return self.counters
         if damage:
             raise UserGymError(
-                f"no checkpoint in {self.folder} is whole ({'; '.join(damage)}); remove the folder to start again"
+                f"no checkpoint in {self.folder} is whole ({'; '.join(damage)}); remove its state*.json to learn anew from "
+                "the experience in its buffer, or the folder to start again"
             )
         return None
 
@@ -232,7 +188,6 @@ class Run:
         if path.name != "state.json":  # or the next checkpoint would keep the damaged one as the one before
             os.replace(path, self.folder / "state.json")
         self._agent = state["agent"]
-        self._digests = {name: digest for name, digest in state["digests"].items() if name != self._agent}
         self.seconds, self.curve = state["seconds"], state["curve"]
         self._before, self.counters = state["total"], Counters(**state["counters"])
 
@@ -256,9 +211,7 @@ class Run:
             file.seek(0)
             owner = file.read().strip() or "unknown"
             file.close()
-            raise UserGymError(
-                f"{self.folder} is in use by process {owner}; wait until it ends or choose another --run-dir"
-            ) from None
+            raise Busy(f"{self.folder} is in use by process {owner}; wait until it ends or choose another --run-dir") from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

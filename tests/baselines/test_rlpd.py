@@ -14,9 +14,9 @@ from baselines import rlpd
 from baselines.config import Config
 from baselines.episodes import evaluate, make
 from baselines.rlpd import Rlpd, critic_target, frozen
-from baselines.run_folder import read_chunks
 from user_gym.core import Agent, Batch, Policy, Weights
 from user_gym.errors import BadOption, MissingSystem, WrongRun
+from user_gym.system import Buffer
 
 TINY = {
     "steps": 40, "learning_starts": 10, "eval_every": 20, "eval_episodes": 2, "demos": 1, "batch_size": 8, "hidden": 8,
@@ -150,7 +150,7 @@ def test_a_run_ends_with_a_summary_a_curve_and_logs(tiny, asynchronous, capsys):
     assert (tiny.folder / "curve.png").read_bytes()[:4] == b"\x89PNG"
     assert list((tiny.folder / "tensorboard").iterdir())
     out = capsys.readouterr().out
-    assert all(str(tiny.folder / name) in out for name in ("summary.json", "curve.png", "tensorboard"))
+    assert all(str(tiny.folder / name) in out for name in ("summary.json", "curve.png", "tensorboard", "buffer"))
     assert rlpd.main(replace(tiny, asynchronous=asynchronous)) == summary  # finished: nothing is trained again
     assert "is finished" in capsys.readouterr().out
 
@@ -178,11 +178,11 @@ def test_ctrl_c_after_the_last_step_leaves_the_last_updates_and_the_last_look_to
 
 def test_experience_says_which_task_it_is_of(tiny):
     rlpd.main(tiny)
-    chunks = [chunk for path in (tiny.folder / "experience").iterdir() for chunk in read_chunks(path)]
-    assert {chunk.task for chunk in chunks} == {"PegInsert"}
-    assert {chunk.kind for chunk in chunks} == {"demo", "policy"}
-    assert {chunk.env_id for chunk in chunks} == {tiny.env_id}
-    assert len({chunk.spec_hash for chunk in chunks} - {""}) == 1
+    with Buffer.open(tiny.folder / "buffer", read_only=True) as buffer:
+        demo, own = (buffer.chunk(int(buffer.view(f"kind = '{kind}'").numbers()[0])) for kind in ("demo", "policy"))
+        assert len(buffer.view(f"task = 'PegInsert' AND env_id = '{tiny.env_id}' AND robot = 'franka-fr3'")) == len(buffer)
+        assert len(buffer.view("kind = 'policy'")) == 40
+    assert demo.spec_hash == own.spec_hash != ""
 
 
 def test_equal_seeds_give_equal_runs(tiny):
@@ -215,10 +215,9 @@ def test_an_interrupted_run_goes_on_with_its_counters_and_experience(tiny, monke
     monkeypatch.setattr(rlpd, "train", watched)
     summary = rlpd.main(replace(tiny, steps=60))
     start, updates, stored = began[0]
-    assert start.env_steps == 20
-    assert start.updates == updates > 0
-    assert start.episodes == 1
-    assert stored > 20  # demonstrations and the first steps
+    assert (start.env_steps, start.episodes) == (40, 1)  # all that were stored
+    assert start.updates == updates == 40  # those of the checkpoint after 20 steps
+    assert stored > 40  # demonstrations as well
     assert summary is not None
     assert (summary["env_steps"], summary["updates"]) == (60, 200)
 

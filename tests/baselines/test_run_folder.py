@@ -6,14 +6,11 @@ import signal
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-from baselines.config import Config
-from baselines.episodes import demonstrate, make
-from baselines.run_folder import Kept, Run, read_chunks, write_aside, write_chunks
-from user_gym.errors import UserGymError, WrongRun
-from user_gym.system import Buffer, Counters
+from baselines.run_folder import Run, write_aside, write_json
+from user_gym.errors import NoSpace, Unwritable, UserGymError, WrongRun
+from user_gym.system import Counters
 
 HOLDER = """
 import sys
@@ -39,36 +36,22 @@ class Memory:
         self.word = path.read_text()
 
 
-def kept():
-    return Kept(Buffer.open(":memory:"))
-
-
-@pytest.fixture(scope="module")
-def chunk():
-    store = kept()
-    env = make(Config(demos=1))
-    demonstrate(env, store, Config(demos=1))
-    env.close()
-    return store.new[0]
-
-
 @pytest.fixture
-def two_checkpoints(tmp_path, chunk):
-    """A closed run with checkpoints after 10 and 20 steps; experience came with both."""
-    run, store = Run(tmp_path / "run", {"seed": 0}), kept()
+def two_checkpoints(tmp_path):
+    """A closed run with checkpoints after 10 and 20 steps."""
+    run = Run(tmp_path / "run", {"seed": 0})
     run.open()
     for steps, word in ((10, "ten"), (20, "twenty")):
-        store.new.append(chunk)
-        run.save(Memory(word).save, store, Counters(steps, 1, 4 * steps, 4 * steps))
+        run.save(Memory(word).save, Counters(steps, 1, 4 * steps, 4 * steps))
     run.close()
     return run.folder
 
 
 def resumed(folder):
-    run, store, agent = Run(folder, {"seed": 0}), kept(), Memory()
+    run, agent = Run(folder, {"seed": 0}), Memory()
     run.open()
     try:
-        return run.restore(agent.restore, store), agent.word, run, store
+        return run.restore(agent.restore), agent.word, run
     finally:
         run.close()
 
@@ -78,56 +61,84 @@ def truncate(path):
 
 
 def test_a_run_goes_on_from_its_newest_checkpoint(two_checkpoints):
-    counters, word, *_ = resumed(two_checkpoints)
+    counters, word, _ = resumed(two_checkpoints)
     assert (counters, word) == (Counters(20, 1, 80, 80), "twenty")
     assert {path.name for path in two_checkpoints.glob("*.pt")} == {"checkpoint-10-40.pt", "checkpoint-20-80.pt"}
 
 
 @pytest.mark.parametrize("harm", [truncate, lambda path: path.unlink(), lambda path: path.write_bytes(b"\0" * 99)])
-@pytest.mark.parametrize("name", ["checkpoint-20-80.pt", "state.json", "experience/00001.npz"])
+@pytest.mark.parametrize("name", ["checkpoint-20-80.pt", "state.json"])
 def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(two_checkpoints, name, harm, capsys):
     harm(two_checkpoints / name)
-    counters, word, run, store = resumed(two_checkpoints)
+    counters, word, run = resumed(two_checkpoints)
     assert (counters, word) == (Counters(10, 1, 40, 40), "ten")
-    assert len(store) > 0
     if (two_checkpoints / "state.json").exists() and name != "state.json":
         assert "the checkpoint before, 10 steps" in capsys.readouterr().out
     run.open()  # and its next checkpoints are whole again
-    run.save(Memory("again").save, store, Counters(20, 1, 80, 80))
+    run.save(Memory("again").save, Counters(20, 1, 80, 80))
     run.close()
     assert resumed(two_checkpoints)[:2] == (Counters(20, 1, 80, 80), "again")
     truncate(two_checkpoints / "checkpoint-20-80.pt")
     assert resumed(two_checkpoints)[1] == "ten"
 
 
-def test_writing_the_same_checkpoint_again_keeps_the_one_before(two_checkpoints):
-    *_, run, store = resumed(two_checkpoints)
+def test_writing_the_same_checkpoint_again_keeps_its_agent_and_the_one_before(two_checkpoints):
+    *_, run = resumed(two_checkpoints)
     run.open()
-    run.save(Memory("again").save, store, Counters(20, 1, 80, 80))
+    run.curve.append({"env_steps": 20})
+    run.save(Memory("again").save, Counters(20, 1, 80, 80))
     run.close()
+    assert json.loads((two_checkpoints / "state.json").read_text())["curve"] == run.curve
+    assert resumed(two_checkpoints)[1] == "twenty"  # the file that the state names was never in danger
     truncate(two_checkpoints / "checkpoint-20-80.pt")
     assert resumed(two_checkpoints)[1] == "ten"
 
 
 def test_a_run_without_a_whole_checkpoint_says_what_to_do(two_checkpoints):
-    truncate(two_checkpoints / "experience" / "00000.npz")
-    with pytest.raises(UserGymError, match=r"no checkpoint .* is whole .*00000.npz is damaged.*remove the folder"):
+    for path in two_checkpoints.glob("*.pt"):
+        truncate(path)
+    with pytest.raises(UserGymError, match=r"no checkpoint .* is whole .*20-80.pt is damaged.*remove its state\*.json"):
         resumed(two_checkpoints)
+    for path in two_checkpoints.glob("state*.json"):
+        path.unlink()
+    assert resumed(two_checkpoints)[0] is None
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_newest_one_and_no_rubbish(two_checkpoints):
-    def full(path):
-        path.write_text("half of")
-        raise OSError(28, "No space left on device")
-
-    run, store = Run(two_checkpoints, {"seed": 0}), kept()
+def test_a_checkpoint_that_the_disk_has_no_room_for_leaves_the_newest_one_and_no_rubbish(two_checkpoints):
+    *_, run = resumed(two_checkpoints)
     run.open()
-    run.restore(Memory().restore, store)
-    with pytest.raises(OSError, match="No space left"):
-        run.save(full, store, Counters(20, 1, 80, 80))  # the name of a checkpoint that exists
+    (two_checkpoints / "checkpoint-30-120.pt.tmp").symlink_to("/dev/full")
+    with pytest.raises(NoSpace, match=r"no room for .*checkpoint-30-120.pt: .*free some, and the same command goes on"):
+        run.save(Memory("thirty").save, Counters(30, 1, 120, 120))
     run.close()
     assert resumed(two_checkpoints)[1] == "twenty"
     assert not list(two_checkpoints.rglob("*.tmp"))
+
+
+def test_a_folder_that_may_not_be_written_is_named(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)  # root may write everywhere
+    with pytest.raises(Unwritable, match=r"config.json may not be written: .*Permission denied; give this user the right"):
+        Run(tmp_path / "run", {}).open()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {"lock"}
+    with pytest.raises(Unwritable, match="x may not be written"):
+        write_json(tmp_path / "x", 1)
+
+
+def test_a_run_of_the_layout_before_is_refused_and_left_as_it_is(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "experience").mkdir()
+    with pytest.raises(WrongRun, match=r"made by an earlier version, .*experience/; remove it or choose another --run-dir"):
+        Run(tmp_path, {}).open()
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "experience"}
+
+
+def test_what_a_killed_process_was_writing_is_swept_away(two_checkpoints):
+    (two_checkpoints / "checkpoint-30-120.pt.tmp").write_text("thi")
+    assert resumed(two_checkpoints)[1] == "twenty"
+    assert not list(two_checkpoints.glob("*.tmp"))
 
 
 def test_a_process_that_is_killed_between_two_files_leaves_the_checkpoint_before(two_checkpoints):
@@ -194,14 +205,3 @@ def test_what_is_written_aside_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError):
         write_aside(tmp_path / "x", half)
     assert not list(tmp_path.iterdir())
-
-
-def test_chunks_come_back_from_a_file_as_they_were(tmp_path, chunk):
-    write_chunks(tmp_path / "x.npz", [chunk])
-    (back,) = read_chunks(tmp_path / "x.npz")
-    assert (back.source, back.episode, back.kind, back.reward_source) == (chunk.source, 0, "demo", chunk.reward_source)
-    np.testing.assert_array_equal(back.obs["state"], chunk.obs["state"])
-    np.testing.assert_array_equal(back.action, chunk.action)
-    np.testing.assert_array_equal(back.ordered, chunk.ordered)
-    assert not np.array_equal(chunk.ordered, chunk.action)  # the safety box takes part of the expert's noise
-    assert Buffer.open(":memory:").append(back).steps == len(chunk)
