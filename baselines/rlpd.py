@@ -9,6 +9,7 @@ step, symmetric sampling. The set-up for insertion follows RLinf's. An interrupt
 from __future__ import annotations
 
 import copy
+import io
 import math
 import sys
 from collections.abc import Mapping
@@ -164,8 +165,9 @@ class Rlpd:
             "updates": self.updates,
             "spec": self._spec,
         }
-        with path.open("wb") as file:  # given a path, torch hides why the disk would not take it
-            torch.save(state, file)
+        made = io.BytesIO()  # given a file, torch hides why the disk would not take it
+        torch.save(state, made)
+        path.write_bytes(made.getbuffer())
 
     def restore(self, path: Path) -> None:
         """Go on from what `save` wrote. Raises WrongRun."""

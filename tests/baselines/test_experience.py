@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,7 @@ from baselines.config import Config
 from baselines.episodes import demonstrate, evaluate, make
 from baselines.experience import DEMOS, OWN, counted, mixture, newest, open_buffer
 from user_gym.core import Chunk
-from user_gym.errors import BadOption, UserGymError, WrongRun
+from user_gym.errors import BadOption, NoSpace, UserGymError, WrongRun
 from user_gym.system import Buffer, Counters
 
 TINY = {
@@ -91,15 +93,18 @@ def test_half_of_a_batch_is_the_runs_own_and_half_what_was_there_before(tmp_path
         assert shares(Config(batch_size=8, demos=0), other.view("kind = 'policy'")) == [0, 4, 4]
 
 
-def test_demonstrations_that_a_kill_left_missing_are_added_and_none_is_repeated(tmp_path):
+def test_demonstrations_that_a_kill_left_missing_are_added_and_none_is_repeated(tmp_path, monkeypatch):
     env = make(Config())
     with Buffer.open(":memory:") as whole, open_buffer(tmp_path) as buffer:
         demonstrate(env, whole, Config(demos=3))
         demonstrate(env, buffer, Config(demos=2))
-        at_first = buffer.view(DEMOS).numbers().tolist()
+        at_first, append = buffer.view(DEMOS).numbers().tolist(), buffer.append
+        answers = []
+        monkeypatch.setattr(buffer, "append", lambda chunk: answers.append(append(chunk)) or answers[-1])
         for _ in range(2):
             demonstrate(env, buffer, Config(demos=4))
             assert len(buffer.view(f"{DEMOS} AND (terminated OR truncated)")) == 4
+        assert [answer.repeated for answer in answers] == [False, False]
         assert buffer.view(DEMOS).numbers().tolist()[: len(at_first)] == at_first
         begins = [buffer.query.block_at(0)[0]]
         while sum(block := buffer.query.block_at(begins[-1])) < len(buffer):
@@ -128,6 +133,27 @@ def test_a_run_that_lost_its_agent_but_not_its_experience_makes_up_for_the_updat
         assert len(buffer.view(OWN)) == 40
         assert len(buffer.view(f"{DEMOS} AND (terminated OR truncated)")) == 2
         assert len(buffer.view(f"{OWN} AND episode = 1")) == 20  # not the one that was cut off
+
+
+@pytest.mark.parametrize("kilobytes", [150, 420, 460, 540])  # for the demonstrations, a checkpoint, half of one, the steps
+def test_a_run_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(tiny, tmp_path, kilobytes):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", str(disk)]
+    if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    config = replace(tiny, steps=120, eval_every=60, updates_per_step=0.5, run_dir=disk / "run")
+    try:
+        with pytest.raises(NoSpace, match=r"no room for .*free some"):
+            rlpd.main(config)
+        subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)
+        summary = rlpd.main(config)
+        assert summary is not None
+        assert (summary["env_steps"], summary["updates"]) == (120, 55)
+        with open_buffer(config.folder) as buffer:
+            assert len(buffer.view(OWN)) == 120
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_new_run_learns_from_a_view_of_an_earlier_runs_buffer(tiny, tmp_path):
