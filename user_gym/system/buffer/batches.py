@@ -14,6 +14,7 @@ Rows = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]  # key of a column ->
 Allocate = Callable[[tuple[int, ...], DTypeLike], NDArray[Any]]
 OBS, EXTRA = "obs.", "extra."
 STEP = ("action", "ordered", "reward", "terminated", "truncated", "policy_version", "is_intervention")
+_STEP = frozenset(STEP)
 
 
 def columns_of(chunk: Chunk) -> dict[str, NDArray[Any]]:
@@ -30,22 +31,17 @@ def rows_of(columns: Mapping[str, NDArray[Any]]) -> Rows:
 
 def empty(rows: Rows, n: int, horizon: int = 1, allocate: Allocate = np.empty) -> Batch:
     """A batch that nobody has written. `obs` and `next_obs` of a column are halves of one array."""
-    whole = {key: allocate((2 * n, *shape), dtype) for key, (dtype, shape) in rows.items() if key.startswith(OBS)}
     steps = (n,) if horizon == 1 else (n, horizon)
-    step = {key: allocate((*steps, *shape), dtype) for key, (dtype, shape) in rows.items() if key not in whole}
-    return Batch(
-        obs={key[len(OBS) :]: array[:n] for key, array in whole.items()},
-        next_obs={key[len(OBS) :]: array[n:] for key, array in whole.items()},
-        action=step["action"],
-        ordered=step["ordered"],
-        reward=step["reward"],
-        terminated=step["terminated"],
-        truncated=step["truncated"],
-        policy_version=step["policy_version"],
-        is_intervention=step["is_intervention"],
-        extra={key[len(EXTRA) :]: array for key, array in step.items() if key.startswith(EXTRA)},
-        valid=None if horizon == 1 else allocate(steps, np.bool_),
-    )
+    obs, after, extra, step = {}, {}, {}, {}
+    for key, (dtype, shape) in rows.items():
+        if key in _STEP:
+            step[key] = allocate(steps + shape, dtype)
+        elif key.startswith(OBS):
+            name, both = key[len(OBS) :], allocate((2 * n, *shape), dtype)
+            obs[name], after[name] = both[:n], both[n:]
+        else:
+            extra[key[len(EXTRA) :]] = allocate(steps + shape, dtype)
+    return Batch(obs=obs, next_obs=after, extra=extra, valid=None if horizon == 1 else allocate(steps, np.bool_), **step)
 
 
 def steps_of(batch: Batch) -> dict[str, NDArray[Any]]:

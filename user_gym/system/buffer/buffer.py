@@ -35,6 +35,7 @@ from user_gym.system.buffer.gate import Gate
 from user_gym.system.buffer.head import Head
 from user_gym.system.buffer.kinds import rows_of
 from user_gym.system.buffer.labels import Labels
+from user_gym.system.buffer.layout import Layout
 from user_gym.system.buffer.loader import Loader, Wants
 from user_gym.system.buffer.memory import MemoryFiles
 from user_gym.system.buffer.mixed import join
@@ -135,7 +136,7 @@ class Buffer:
             options = {"cache_bytes": cache_bytes, "threads": threads, "lossy": lossy, "capacity": capacity}
             opened = cls(store, query, labels, clean=clean, **options)
             for layout in store.lookup.layouts():
-                opened._reader.meet(layout)
+                opened._reader.meet(Layout.parse(layout.encode("ascii")))
             undo.pop_all()
         register(clean)  # for one that nobody closes
         opened._load()
@@ -165,6 +166,7 @@ class Buffer:
                     if isinstance(item, Chunk):
                         self._newest[item.source] = _Newest(item, answer.first + answer.steps - 1)
                     if block.head.group == TRAINING:
+                        self._reader.meet(block.head.layout)
                         self._keep_next(answer.first, block.head)
             return answers
 
@@ -182,7 +184,8 @@ class Buffer:
         live = self._lookup.live
         if not len(live):
             raise BadOption("sample", n, "nothing yet: the buffer is empty", "append a chunk first")
-        return live.numbers(rng.integers(0, len(live), n))
+        places = rng.integers(0, len(live), n)
+        return live.numbers(places) if len(live.gaps) else places
 
     def read(
         self,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import I64, Batch
-from user_gym.system.buffer.batches import EXTRA, OBS, STEP, Rows
+from user_gym.system.buffer.batches import OBS, STEP, Rows
 
 _FIRST_ROWS = 1024
 
@@ -31,7 +31,7 @@ class Columns:
 
     def __init__(self, rows: Rows) -> None:
         self._columns = {key: np.empty((0, *shape), dtype) for key, (dtype, shape) in rows.items()}
-        self._steps = self._of_steps()
+        self._listed = self._named()
         self._size = 0
         self.begin = self.end = 0
 
@@ -67,18 +67,24 @@ class Columns:
         if 2 * (position - self.begin) > max(self.end - self.begin, _FIRST_ROWS):
             kept = slice(position - self.begin, self.end - self.begin)
             self._columns = {key: column[kept].copy() for key, column in self._columns.items()}
-            self._steps = self._of_steps()
+            self._listed = self._named()
             self.begin, self._size = position, self.end - position
 
     def gather_steps(self, positions: I64, batch: Batch) -> None:
-        """Write the columns of single steps into a batch; those that are not here stay as they are."""
-        rows = positions - self.begin
-        for name, column in self._steps:
-            column.take(rows, axis=0, out=getattr(batch, name), mode="clip")  # "raise" would make a copy
-        for name, array in batch.extra.items():
-            column = self._columns.get(EXTRA + name)
-            if column is not None:
-                column.take(rows, axis=0, out=array, mode="clip")
+        """Write single steps into a batch, with the observations before and after. Columns that are not here stay as they are.
+
+        Almost every draw comes through here, so it is kept short: "clip" because "raise" would make a copy.
+        """
+        rows, obs, after = positions - self.begin, batch.obs, batch.next_obs
+        later = rows + 1
+        for key, name, column in self._listed:
+            if key in STEP:
+                column.take(rows, 0, getattr(batch, key), "clip")
+            elif key.startswith(OBS):
+                column.take(rows, 0, obs[name], "clip")
+                column.take(later, 0, after[name], "clip")
+            else:
+                column.take(rows, 0, batch.extra[name], "clip")
 
     def gather(self, positions: I64, out: Mapping[str, NDArray[Any]]) -> None:
         """Write columns by their keys: out[key][i] becomes the row at positions[i], of any shape."""
@@ -86,25 +92,21 @@ class Columns:
         for key, array in out.items():
             column = self._columns.get(key)
             if column is not None:
-                column.take(rows, axis=0, out=array, mode="clip")
+                column.take(rows, 0, array, "clip")
 
     def gather_obs(self, positions: I64, out: Mapping[str, NDArray[Any]]) -> None:
         """The same for observations by their names: the row at a step's position is what was seen before it."""
-        rows = positions - self.begin
-        for name, array in out.items():
-            column = self._columns.get(OBS + name)
-            if column is not None:
-                column.take(rows, axis=0, out=array, mode="clip")
+        self.gather(positions, {OBS + name: array for name, array in out.items()})
 
     def _reserve(self, rows: int) -> None:
         needed = self.end - self.begin + rows
         if needed > self._size:
             self._size = max(needed, 2 * self._size, _FIRST_ROWS)
             self._columns = {key: _grown(column, self._size) for key, column in self._columns.items()}
-            self._steps = self._of_steps()
+            self._listed = self._named()
 
-    def _of_steps(self) -> list[tuple[str, NDArray[Any]]]:
-        return [(key, column) for key, column in self._columns.items() if key in STEP]
+    def _named(self) -> list[tuple[str, str, NDArray[Any]]]:
+        return [(key, key.partition(".")[2], column) for key, column in self._columns.items()]
 
 
 def _grown(old: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -77,10 +77,10 @@ class Reader:
         with self._lock:
             return tuple(self._kinds.all)
 
-    def meet(self, layout: str) -> None:
-        """There may be blocks of this layout."""
+    def meet(self, layout: Layout) -> None:
+        """There are, or were, blocks of this layout."""
         with self._lock:
-            self._kinds.of(Layout.parse(layout.encode("ascii")))
+            self._kinds.of(layout)
 
     def add(self, first: int, head: Head, last: int | None) -> None:
         """Keep the light columns of a block; blocks come in the order of their numbers.
@@ -210,10 +210,7 @@ class Reader:
             if places is None or self._resident is None:
                 self.missed = self._resident is not None
                 return False
-            held = self._resident.sets[kind.number]
-            held.gather_steps(places, batch)
-            held.gather_obs(places, batch.obs)
-            held.gather_obs(places + 1, batch.next_obs)
+            self._resident.sets[kind.number].gather_steps(places, batch)
         if rewards is not None:
             batch.reward[...] = rewards(numbers)
         if kind.heavy_obs:

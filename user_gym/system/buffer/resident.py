@@ -32,7 +32,7 @@ class Resident:
 
     def __init__(self) -> None:
         self.sets: dict[int, Columns] = {}
-        self._places = np.empty(_FIRST, np.int64)  # of transition number - base: set and position
+        self._places = np.full(_FIRST, _NOWHERE)  # of transition number - base: set and position
         self._base = self.end = 0
 
     @property
@@ -58,7 +58,6 @@ class Resident:
         begin = held.end - (before is not None and before + 1 == held.end)  # that row is there already
         held.write(begin, columns, before)
         self._reserve(first + steps)
-        self._skip(first)
         places = np.arange(begin, begin + steps) | kind.number << _SHIFT
         self._places[first - self._base : first + steps - self._base] = places
         if lost:
@@ -68,10 +67,6 @@ class Resident:
     def skip(self, end: int) -> None:
         """Numbers below `end` that are not here will not come."""
         self._reserve(end)
-        self._skip(end)
-
-    def _skip(self, end: int) -> None:
-        self._places[self.end - self._base : end - self._base] = _NOWHERE
         self.end = end
 
     def kinds(self, numbers: I64) -> I64 | None:
@@ -86,8 +81,9 @@ class Resident:
         codes = self._codes(numbers)
         if codes is None:
             return None
-        positions = codes - (kind << _SHIFT)
-        return positions if _all_below(positions, 1 << _SHIFT) else None
+        positions = codes - (kind << _SHIFT) if kind else codes
+        # NOWHERE and other kinds: a negative one is very large without its sign.
+        return positions if int(positions.view(np.uint64).max()) <= _MASK else None
 
     def drop_before(self, number: int) -> None:
         """Transitions below are not needed any more."""
@@ -97,15 +93,21 @@ class Resident:
             for which, columns in self.sets.items():
                 mine = kept[kept >> _SHIFT == which]
                 columns.drop_before(int(mine[0]) & _MASK if len(mine) else columns.end)
-            self._places = np.concatenate([kept, np.empty(max(_FIRST, len(kept)), np.int64)])
+            self._places = np.concatenate([kept, np.full(max(_FIRST, len(kept)), _NOWHERE)])
             self._base = number
 
     def _has(self, number: int, kind: Kind) -> bool:
         return self._base <= number < self.end and self._code(number) >> _SHIFT == kind.number
 
     def _codes(self, numbers: I64) -> I64 | None:
-        rows = numbers - self._base
-        return self._places.take(rows) if len(rows) and _all_below(rows, self.end - self._base) else None
+        """None: one of them is not among those that were told of; others may be NOWHERE, in particular above `end`."""
+        rows = numbers - self._base if self._base else numbers
+        if self._base and rows.min() < 0:  # would count from the end
+            return None
+        try:
+            return self._places.take(rows)
+        except IndexError:
+            return None
 
     def _code(self, number: int) -> int:
         return int(self._places[number - self._base])
@@ -115,11 +117,6 @@ class Resident:
 
     def _reserve(self, end: int) -> None:
         if end - self._base > len(self._places):
-            longer = np.empty(2 * (end - self._base), np.int64)
+            longer = np.full(2 * (end - self._base), _NOWHERE)
             longer[: self.end - self._base] = self._places[: self.end - self._base]
             self._places = longer
-
-
-def _all_below(values: I64, end: int) -> bool:
-    """Whether all lie in 0 .. end - 1: a negative one is very large without its sign."""
-    return int(values.view(np.uint64).max()) < end
