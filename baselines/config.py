@@ -62,8 +62,9 @@ class Config:
     experience: Path | None = None
     """buffer of an earlier run, such as runs/NAME/buffer: demonstrations and it share the half of each batch that is not the
     run's own"""
-    where: str = "success"
-    """which part of that experience, such as "success AND policy_version > 100\" """
+    where: str | None = None
+    """which part of that experience, such as "success AND policy_version > 100"; None: all. Of successes alone critics do not
+    learn what fails"""
     updates_before: int = 0
     """updates before the first step, from demonstrations and that experience alone"""
     updates_per_step: float = 4.0
@@ -125,6 +126,10 @@ class Config:
                 raise BadOption(name, value, f"{low:g} or more" if high == math.inf else f"{low:g} .. {high:g}")
         if self.demos and self.control != "tcp":
             raise BadOption("control", self.control, "tcp", "the scripted expert orders the TCP; or use --demos 0")
+        if self.where is not None and self.experience is None:
+            raise BadOption(
+                "where", self.where, "None, where there is no earlier experience", "name its buffer by --experience"
+            )
         if self.updates_before and not self.demos and self.experience is None:
             allowed = "0, where there is nothing to learn from before the first step"
             raise BadOption("updates_before", self.updates_before, allowed, "use --demos or --experience")

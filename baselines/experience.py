@@ -41,13 +41,13 @@ def earlier_experience(config: Config, env: gymnasium.Env[Any, Any]) -> Iterator
         yield None
         return
     with Buffer.open(config.experience, read_only=True) as buffer:
-        view = buffer.view(config.where)
+        view: Storage = buffer if config.where is None else buffer.view(config.where)
         if not len(view):
-            raise BadOption("where", config.where, f"a condition that transitions of {config.experience} satisfy")
+            raise BadOption("where", config.where or "all", f"a condition that transitions of {config.experience} satisfy")
         spaces = spec_hash(env.observation_space, env.action_space)
         if len(view.view(f"spec_hash != '{spaces}'")):
             allowed = f"of the spaces of {config.env_id} with {config.robot}, {config.obs} and {config.control}"
-            cure = f"add AND spec_hash = '{spaces}' to --where"
+            cure = f"select those with --where, by spec_hash = '{spaces}'"
             raise BadOption("experience", str(config.experience), allowed, cure)
         yield view
 

@@ -186,5 +186,7 @@ def test_experience_that_cannot_be_learned_from_is_refused_and_leaves_no_folder(
         with pytest.raises(UserGymError, match=word):
             rlpd.main(replace(tiny, run_dir=tmp_path / "run", **options))
     assert not (tmp_path / "run").exists()
+    with pytest.raises(BadOption, match=r"where 'success'; .*name its buffer by --experience"):
+        replace(tiny, where="success")
     with pytest.raises(BadOption, match=r"updates_before 1; .*use --demos or --experience"):
         replace(tiny, demos=0, updates_before=1)
