@@ -14,6 +14,7 @@ from user_gym.errors import MissingExtra
 try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 except ImportError as error:
     raise MissingExtra(error.name or "matplotlib", "viz") from error
@@ -22,7 +23,7 @@ _WIDTH, _DPI = 13.0, 160  # inches; a slide of a talk is 2080 points wide
 _LEFT, _RIGHT = 0.9, 1.15  # inches of margin: names and scales left, legends right
 _MOST_LANES = 8  # actions; more become a map of colours
 _LANE = 2.3  # of an action, whose range is 2
-_HUMAN, _INK, _QUIET = "#e8710a", "#202124", "#80868b"
+_HUMAN, _INK, _QUIET, _ASKED = "#e8710a", "#202124", "#80868b", "#9aa0a6"
 _COLOURS = ("#1a73e8", "#d93025", "#188038", "#9334e6", "#12b5cb", "#b06000", "#e52592", "#5f6368")
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -111,12 +112,14 @@ class _Page:
             middle = -_LANE * number
             axes.axhline(middle, color="#e8eaed", lw=0.8, zorder=0)
             ordered, action = (column[:, number] + middle for column in (shown.ordered, shown.action))
-            axes.stairs(ordered, shown.time, color="#9aa0a6", lw=0.9, baseline=None, label="asked for")
-            axes.stairs(action, shown.time, color=_COLOURS[number], lw=1.5, baseline=None, label="executed")
+            axes.stairs(ordered, shown.time, color=_ASKED, lw=0.9, baseline=None)
+            axes.stairs(action, shown.time, color=_COLOURS[number], lw=1.5, baseline=None)
         axes.set_ylim(-_LANE * (count - 0.5), 0.5 * _LANE)
         axes.set_yticks([-_LANE * number for number in range(count)], [str(number) for number in range(count)])
         axes.grid(visible=False)
-        lines = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+        lines: dict[str, Any] = {"executed": Line2D([], [], color=_INK, lw=1.5)}
+        if (shown.ordered != shown.action).any():
+            lines["asked for"] = Line2D([], [], color=_ASKED, lw=0.9)
         if shown.is_intervention.any():
             lines["by hand"] = Patch(facecolor=_HUMAN, alpha=0.25)
         self._legend(axes, lines)
