@@ -196,14 +196,16 @@ class Storage(Protocol):
         """Store a chunk. Idempotent by (source, episode, sequence). Raises BadChunk, Closed."""
         ...
 
-    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1) -> Batch:
+    def sample(self, n: int, rng: np.random.Generator, horizon: int = 1, out: Batch | None = None) -> Batch:
         """n transitions, uniform over those stored now, with replacement; each with up to horizon - 1 that follow it.
+
+        They are written into the arrays of `out`, such as those of an earlier batch, or into new ones.
 
         What follows ends with the episode, and earlier where the storage does not hold the next step. It may belong to
         chunks that a view does not select.
 
         Raises:
-            BadOption: nothing is stored, or `horizon` is below 1.
+            BadOption: nothing is stored, `horizon` is below 1, or `out` has no room for such a batch.
         """
         ...
 

@@ -138,6 +138,28 @@ class StorageSuite:
             array[:] = 0
         assert drawn(storage) == before
 
+    @pytest.mark.parametrize("horizon", [1, 3])
+    def test_a_batch_is_written_into_the_arrays_that_are_given(self, storage: Storage, horizon: int) -> None:
+        """Those of an earlier one, all of them; of a view too. Arrays for another batch are refused."""
+        storage.append(steps(4))
+        storage.append(steps(5, 50, episode=1))
+        for source in (storage, storage.view("steps > 4")):
+            old = source.sample(6, np.random.default_rng(0), horizon)
+            for array in (*old.obs.values(), *old.next_obs.values(), *old.extra.values(), old.action, old.reward):
+                array[...] = 7
+            batch = source.sample(6, np.random.default_rng(1), horizon, out=old)
+            expected = source.sample(6, np.random.default_rng(1), horizon)
+            assert batch.action is old.action
+            for name in ("action", "ordered", "reward", "terminated", "policy_version", "is_intervention", "valid"):
+                np.testing.assert_array_equal(getattr(batch, name), getattr(expected, name))
+            for group in ("obs", "next_obs", "extra"):
+                for name, array in getattr(expected, group).items():
+                    np.testing.assert_array_equal(getattr(batch, group)[name], array)
+                    assert getattr(batch, group)[name] is getattr(old, group)[name]
+            for n, wrong in ((5, horizon), (6, horizon + 1)):
+                with pytest.raises(BadOption):
+                    source.sample(n, np.random.default_rng(1), wrong, out=old)
+
     def test_views_select_chunks_and_grow(self, storage: Storage) -> None:
         """Also those made before the chunks came, and views of views."""
         view = storage.view("kind = 'demo'")
