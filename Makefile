@@ -20,7 +20,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
 	@echo "variables of train: ROBOT=$(ROBOT) ENV_ID=$(ENV_ID) SEED=$(SEED) ARGS='$(ARGS)'"
 
-train: .venv/.train  ## set up, then train peg insertion and evaluate it
+train: .venv/.train  ## set up, then train peg insertion and evaluate it; again: go on where it was cut off
 	$(BIN)/python -m baselines.rlpd --env-id $(ENV_ID) --robot $(ROBOT) --seed $(SEED) $(ARGS)
 
 test: .venv/.dev  ## set up, then run all tests

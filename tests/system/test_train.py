@@ -165,6 +165,9 @@ def test_progress_comes_about_every_so_many_steps():
     assert 0 <= seen[1].success_rate <= 1
     assert seen[1].metrics.keys() == {"mean"}
     assert metrics == list(range(1, 301))
+    seen.clear()
+    run(start=Counters(150, 15, 150, 150), progress_every=100, on_progress=seen.append)  # where an uninterrupted run looks, too
+    assert [p.env_steps for p in seen] == [200, 300]
 
 
 def test_in_a_synchronous_run_a_look_comes_at_the_end_of_the_learners_turn(monkeypatch):

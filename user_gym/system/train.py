@@ -128,7 +128,7 @@ def train(
         seed: of environment, policy, random steps and sampling.
         start: counters of an earlier run to go on from.
         stop: set it from anywhere to end; `train` sets it too when it ends early.
-        on_progress: called in the caller's thread about every `progress_every` steps.
+        on_progress: called in the caller's thread about every `progress_every` steps of the whole run.
         progress_every: environment steps.
         on_metrics: called after each update with (updates, metrics).
 
@@ -174,7 +174,7 @@ def train(
             metrics=learner.metrics,
         )
 
-    due = start.env_steps + progress_every
+    due = progress_every * (start.env_steps // progress_every + 1)  # the same steps, whether or not a run was interrupted
 
     def report() -> None:
         nonlocal due
