@@ -129,7 +129,7 @@ def test_an_error_in_the_thread_of_a_loader_is_raised_where_a_batch_is_asked_for
 def test_an_error_of_the_thread_that_loads_light_columns_is_raised_where_a_batch_is_asked_for(tmp_path, monkeypatch):
     open_filled(tmp_path / "buffer").close()
 
-    def broken(self, entry, head):
+    def broken(self, first, head, entry):
         raise OSError("the disk is on fire")
 
     monkeypatch.setattr(Buffer, "_keep", broken)

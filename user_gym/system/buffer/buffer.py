@@ -7,6 +7,7 @@ learner   -> sample -> draw numbers -> Reader (light columns in memory, pictures
 from __future__ import annotations
 
 import logging
+import sys
 from atexit import register, unregister
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -160,7 +161,8 @@ class Buffer:
             self._make_room(incoming)
             blocks = self._encoded(chunks)
             answers = self._store.append(blocks)
-            self._make_room(())
+            if sum([new.steps for new in incoming]) > (self._capacity or sys.maxsize):
+                self._make_room(())
             for item, block, answer in zip(chunks, blocks, answers, strict=True):
                 if not answer.repeated:
                     if isinstance(item, Chunk):
@@ -321,19 +323,23 @@ class Buffer:
                 known.append(new.rows)
 
     def _encoded(self, chunks: Sequence[Chunk | Block]) -> list[Block]:
-        newest, blocks, live = dict(self._newest), [], self._lookup.live
+        newest, blocks = dict(self._newest), []
         for item in chunks:
             if isinstance(item, Block):
                 blocks.append(item)
                 continue
             encoder = self._encoders.setdefault(item.source, Encoder(lossy=self._lossy))
             before = newest.pop(item.source, None)
-            follows = before is not None and before.is_before(item) and before.lives(live)
+            follows = before is not None and before.is_before(item) and self._is_there(before.last)
             blocks.append(encoder.encode(item, follows))
             # What was stored before, perhaps with other observations, is no chunk to follow.
-            if len(chunks) == 1 or self.query.place(item.source, item.episode, item.sequence) is None:
-                newest[item.source] = _Newest(item, ABSENT)
+            if item is not chunks[-1] and self.query.place(item.source, item.episode, item.sequence) is None:
+                newest[item.source] = _Newest(item, None)
         return blocks
+
+    def _is_there(self, number: int | None) -> bool:
+        """Whether a transition can be read; None: one that is about to be stored."""
+        return number is None or bool(self._lookup.live.contains(np.array([number]))[0])
 
     def _make_room(self, incoming: Sequence[_Incoming]) -> None:
         """The oldest chunks leave, whole, so that there is room for others; and a few more, to do it seldom."""
@@ -348,6 +354,7 @@ class Buffer:
         with self._lookup.reading() as catalog:
             leaving = [first for part in catalog.entries(oldest, newest + 1) for first in part.first.tolist()]
         self._store.prune(firsts=leaving)
+        self._drop_oldest()
 
     def _has_new(self, incoming: Sequence[_Incoming]) -> bool:
         """Whether one of them was never stored before."""
@@ -359,20 +366,26 @@ class Buffer:
         with self._growing:
             if self._reader.end == first:
                 try:
-                    self._keep(self._lookup.find(np.array([first])).entry(0), head)
+                    self._keep(first, head, self._lookup.find(np.array([first])).entry(0) if head.follows else None)
                 except Gone:
                     self._reader.skip(first + head.steps)
-        live = self._lookup.live
-        if len(live.gaps) and live.gaps[0] == 0:
-            self._reader.drop_before(int(live.missing[0]))
+        if self._reader.is_half_full:
+            self._drop_oldest()
 
     # Light columns.
 
-    def _keep(self, entry: Entry, head: Head) -> None:
+    def _keep(self, first: int, head: Head, entry: Entry | None) -> None:
+        """Keep the light columns of a block; its entry says what it follows."""
         last = None
-        if entry.before != ABSENT:
+        if head.follows and entry is not None and entry.before != ABSENT:
             last = entry.before + int(self._lookup.find(np.array([entry.before])).steps[0]) - 1
-        self._reader.add(entry.first, head, last)
+        self._reader.add(first, head, last)
+
+    def _drop_oldest(self) -> None:
+        """What left at the front leaves memory too."""
+        live = self._lookup.live
+        if len(live.gaps) and live.gaps[0] == 0:
+            self._reader.drop_before(int(live.missing[0]))
 
     def _catch_up(self) -> None:
         """What another process appended, or what is there from before, comes into memory."""
@@ -409,12 +422,11 @@ class Buffer:
             if not self._reader.keeps or not len(blocks):
                 self._reader.skip(live.total)
                 return False
-            if len(live.gaps) and live.gaps[0] == 0:
-                self._reader.drop_before(int(live.missing[0]))
+            self._drop_oldest()
             for row in range(min(len(blocks), _PART)):
                 entry = blocks.entry(row)
                 try:
-                    self._keep(entry, self._fetch.head(entry))
+                    self._keep(entry.first, self._fetch.head(entry), entry)
                 except (Damaged, Gone) as error:
                     if isinstance(error, (Damaged, Absent)):
                         self._shun(error)
@@ -487,15 +499,11 @@ class _Incoming(NamedTuple):
 class _Newest:
     """The newest chunk of a source: what the next one may follow."""
 
-    def __init__(self, chunk: Chunk, last: int) -> None:
-        """Copies what has to be known of a chunk; `last`: number of its last transition, ABSENT until it is stored."""
-        self._last, self._place, self._rows = last, (chunk.episode, chunk.sequence), _rows(chunk)
+    def __init__(self, chunk: Chunk, last: int | None) -> None:
+        """Copies what has to be known of a chunk; `last`: number of its last transition, None until it is stored."""
+        self.last, self._place, self._rows = last, (chunk.episode, chunk.sequence), _rows(chunk)
         self._over = bool(chunk.terminated[-1] or chunk.truncated[-1])
         self._obs = {name: column[-1].copy() for name, column in chunk.obs.items()}
-
-    def lives(self, live: Live) -> bool:
-        """Whether its last observation is still there, or about to be."""
-        return self._last == ABSENT or bool(live.contains(np.array([self._last]))[0])
 
     def is_before(self, chunk: Chunk) -> bool:
         """Whether a chunk goes on from here, with the same columns and from the same observation, bit for bit."""

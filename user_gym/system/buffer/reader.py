@@ -72,6 +72,11 @@ class Reader:
         with self._lock:
             return self._resident.nbytes if self._resident else 0
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether light columns take half of what they may."""
+        return self.nbytes > self._light_bytes // 2
+
     def kinds(self) -> Sequence[Kind]:
         """Kinds of blocks met so far."""
         with self._lock:
