@@ -131,7 +131,7 @@ class Writer:
             path.parent.mkdir(parents=True, exist_ok=True)
             schema = table.schema.with_metadata(hugging_face(self._described))
             texts: Any = [REWARD_SOURCE]  # a list, which the stubs do not know
-            # Equal numbers share an entry of a dictionary, and -0.0 equals 0.0; so numbers have none.
+            # Numbers and pictures seldom repeat: a dictionary of them would cost and win nothing.
             self._data = pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=texts)
         self._data.write_table(table, row_group_size=len(table))
         self._bytes += table.nbytes
