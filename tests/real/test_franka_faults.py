@@ -2,6 +2,8 @@
 
 import logging
 import os
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from user_gym.errors import LinkLost, Reflex, RobotFault
 from user_gym.real.clock import WallClock
 from user_gym.real.franka import control_box
 from user_gym.real.franka.driver import FrankaDriver
+from user_gym.real.franka.franky_driver import FrankyDriver
 from user_gym.real.franka.panda_board import Board
 from user_gym.real.franka.panda_driver import PandaDriver
 from user_gym.real.franka.panda_loop import Loop
@@ -199,3 +202,22 @@ def test_an_answer_that_comes_too_late_is_not_that_of_the_next_request(tmp_path)
         assert loop.result(motion) == "ended"
     finally:
         loop.close()
+
+
+def test_a_client_that_came_too_late_is_the_next_attempts(monkeypatch):
+    answered, made = threading.Event(), []
+
+    def build(*_, **__):
+        made.append(object())
+        assert answered.wait(10.0)
+        return made[-1]
+
+    monkeypatch.setattr(control_box, "CALL", 0.05)
+    driver = FrankyDriver(FR3, "tcp", "127.0.0.1", WallClock())
+    driver._vendor = SimpleNamespace(Robot=build, RealtimeConfig=SimpleNamespace(Ignore=0))
+    with pytest.raises(LinkLost, match="no franka-fr3 answers"):
+        driver._open(False)
+    monkeypatch.setattr(control_box, "CALL", 10.0)
+    answered.set()
+    assert driver._open(False) is made[0]
+    assert driver._open(False) is made[1]  # what was handed over is nobody else's

@@ -40,6 +40,16 @@ def test_a_reflex_is_raised_and_again_until_a_reset_recovers(make, diary) -> Non
     assert "recover" in diary()
 
 
+def test_a_fault_keeps_nothing_of_the_driver_alive_until_the_reset(make, diary) -> None:
+    robot = make(broken="lost")
+    robot.connect()
+    state = robot.reset(START)
+    with pytest.raises(LinkLost, match="toy link"):
+        robot.exchange(stay(state))
+    robot.reset(START)
+    assert diary().index("client gone") < diary().index("recover")
+
+
 def test_a_reflex_from_before_is_recovered_by_the_reset(make, diary) -> None:
     robot = make(broken="before")
     robot.connect()

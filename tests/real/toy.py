@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,10 @@ class VirtualClock:
 
     def close(self):
         pass
+
+
+class Client:
+    """A vendor's, that a robot serves as long as it lives."""
 
 
 class ToyDriver:
@@ -126,6 +131,10 @@ class ToyDriver:
             self.broken = ""
             self._following = False
             raise Reflex("toy reflex")
+        if self.broken == "lost":
+            self.broken, client = "", Client()
+            weakref.finalize(client, self.note, "client gone")
+            raise LinkLost("toy link")
         if self.broken == "stop":
             self.broken = ""
             stop.tell()

@@ -153,7 +153,7 @@ class Worker:
         try:
             self._driven().connect()
         except Reflex as fault:  # from before this program; the reset that connects is what recovers
-            self._fault = fault
+            self._fault = _kept(fault)
         self._connected = True
 
     def _exchange(self, command: Command) -> tuple[RobotState, bool]:
@@ -233,7 +233,7 @@ class Worker:
         if fault is self._fault or (isinstance(fault, Halted) and isinstance(self._fault, Halted)):
             return
         _log.warning("%s", fault)
-        self._fault = fault
+        self._fault = _kept(fault)
         if self._connected:
             self._attempt(self._driven().hold)
 
@@ -277,3 +277,9 @@ class Worker:
     def _interrupt(self) -> None:
         """From the watch's thread: break off a call that blocks, where the driver can."""
         getattr(self._driver, "interrupt", lambda: None)()
+
+
+def _kept(fault: RobotFault) -> RobotFault:
+    """A fault without its traceback: the frames in it would keep a vendor's client alive, and a robot serves one at a time."""
+    fault.__cause__ = fault.__context__ = None
+    return fault.with_traceback(None)

@@ -114,24 +114,38 @@ def _loopback(address: str) -> bool:
         return address == "localhost"
 
 
-def bounded(call: Callable[[], Any], what: str, address: str) -> Any:
-    """The result of a vendor's call that may block for a minute; LinkLost after some seconds, while it ends by itself."""
-    box: list[Any] = []
-    over = threading.Event()
+class Call:
+    """A vendor's call that may block for a minute, in a thread of its own. It ends by itself, whoever still waits for it."""
 
-    def work() -> None:
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._value: Any = None
+        self._error: Exception | None = None
+        self._over = threading.Event()
+        threading.Thread(target=self._work, args=(call,), name="franka-call", daemon=True).start()
+
+    def _work(self, call: Callable[[], Any]) -> None:
         try:
-            box.append(call())
-        except Exception as error:  # top of a thread; raised below
-            box.append(error)
-        over.set()
+            self._value = call()
+        except Exception as error:  # top of a thread; raised by result
+            self._error = error.with_traceback(None)
+        self._over.set()
 
-    threading.Thread(target=work, name="franka-call", daemon=True).start()
-    if not over.wait(CALL):
-        raise LinkLost(f"no {what} answers at {address} within {CALL} s; check the address and the cable")
-    if isinstance(box[0], Exception):
-        raise box[0]
-    return box[0]
+    @property
+    def over(self) -> bool:
+        """Whether `result` is there."""
+        return self._over.is_set()
+
+    def result(self, what: str, address: str) -> Any:
+        """What the call gave; to be had once. Raises what it did, or LinkLost where it is not over after some seconds."""
+        if not self._over.wait(CALL):
+            raise LinkLost(f"no {what} answers at {address} within {CALL} s; check the address and the cable")
+        value, self._value = self._value, None
+        try:
+            if self._error is not None:
+                raise self._error
+        finally:
+            self._error = None  # a cycle of error and frames would keep the client alive, and the box serves one at a time
+        return value
 
 
 def fault(error: Exception, robot: str, address: str) -> RobotFault:

@@ -32,6 +32,7 @@ class FrankyDriver(FrankaDriver):
     """A `Driver` of one FR3."""
 
     _vendor: Any = None
+    _opening: control_box.Call | None = None  # of a client that nobody has yet
     _motion: Any = None  # what follows orders
     _brakes: Callable[[], Any]  # what makes a planned motion's end before its goal; `Robot.stop` would leave franky stuck
     _rest: F64  # (7,) rad, of the posture term
@@ -48,7 +49,14 @@ class FrankyDriver(FrankaDriver):
     def _open(self, enforce: bool) -> Any:
         franky = self._vendor
         mode = franky.RealtimeConfig.Enforce if enforce else franky.RealtimeConfig.Ignore
-        return self._bounded(lambda: franky.Robot(self._address, realtime_config=mode))
+        # One that was given up goes on by itself and becomes the box's only client: the next attempt is that one.
+        opening = self._opening or control_box.Call(lambda: franky.Robot(self._address, realtime_config=mode))
+        self._opening = opening
+        try:
+            return opening.result(self.spec.name, self._address)
+        finally:
+            if opening.over:
+                self._opening = None
 
     def _inspect(self, robot: Any) -> tuple[str, F64]:
         state = robot.state
@@ -160,7 +168,7 @@ class FrankyDriver(FrankaDriver):
         self._bounded(robot.recover_from_errors)  # its answer is of a state from before
 
     def _bounded(self, call: Callable[[], Any]) -> Any:
-        return control_box.bounded(call, self.spec.name, self._address)
+        return control_box.Call(call).result(self.spec.name, self._address)
 
     def _state(self, state: Any, force: F64) -> RobotState:
         return self._assemble(state.time.to_msec(), np.array(state.q), np.array(state.dq), np.array(state.tau_J), force)
