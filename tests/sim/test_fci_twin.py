@@ -129,6 +129,19 @@ def test_stop_move_preempts_a_motion(client) -> None:
     assert client.ask(2) == b"\x00"  # a stop that finds nothing to stop is answered too
 
 
+def test_a_command_that_is_late_for_its_motion_does_not_begin_the_next_one(client) -> None:
+    idle, state = begin(client)
+    state = drive(client, state, 5, lambda k: {"q": idle.q_d})
+    client.send(2)
+    client.until(IDLE)
+    client.command(state.number, q=idle.q_d)  # nobody reads it before the next motion
+    client.reply(), client.reply()
+    assert client.move() == STARTED
+    # A client leaves its start with one state and answers the next: until its first command there has to be a next one.
+    seen = [client.state() for _ in range(40)]
+    assert len({state.number for state in seen if state.mode == MOVE}) > 2
+
+
 def test_after_a_reflex_motions_are_refused_until_recovery(client, side) -> None:
     idle, state = begin(client)
     drive(client, state, 5, lambda k: {"q": idle.q_d})

@@ -83,6 +83,7 @@ class Loop:
         self._client: tuple[str, int] | None = None
         self._hand_client: tuple[str, int] | None = None
         self._number = 0  # message_id of the last state
+        self._before = 0  # message_id of the last state before the motion
         self._sent = 0.0  # s, monotonic, when it was sent
         self._next = self._hand_next = self._hand_last = 0.0
         self._command: np.void | None = None  # the one that answers the last state
@@ -154,6 +155,7 @@ class Loop:
         motion = self.motions.motion
         if motion is not self._motion:
             self._motion, self._command, self._heard, self._begun, self._sent = motion, None, False, 0, 0.0
+            self._before = self._number
             self.faults.begin()
         now = monotonic()
         if motion is not None and self.gate.mode != "paced":
@@ -232,6 +234,8 @@ class Loop:
             if sender != self._client or len(data) != self._version.command.itemsize:
                 continue
             command = np.frombuffer(data, self._version.command)[0]
+            if command["message_id"] <= self._before:
+                continue  # of a motion before: its client was late, and has not been heard in this one
             self._heard = True
             if command["message_id"] == self._number:
                 self._command = command
