@@ -7,7 +7,6 @@ learner   -> sample -> draw numbers -> Reader (light columns in memory, pictures
 from __future__ import annotations
 
 import logging
-import sys
 from atexit import register, unregister
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -161,8 +160,7 @@ class Buffer:
             self._make_room(incoming)
             blocks = self._encoded(chunks)
             answers = self._store.append(blocks)
-            if sum([new.steps for new in incoming]) > (self._capacity or sys.maxsize):
-                self._make_room(())
+            self._make_room(())
             for item, block, answer in zip(chunks, blocks, answers, strict=True):
                 if not answer.repeated:
                     if isinstance(item, Chunk):
