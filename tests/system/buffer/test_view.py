@@ -85,7 +85,7 @@ def test_it_selects_what_brute_force_finds_while_blocks_come_and_leave(chunks, w
             (first + i, float(c.reward[i]))
             for first, c in here
             for i in range(len(c))
-            if buffer.lives(np.array([first + i]))[0] and holds(c, i, (c.source, c.episode) in good)
+            if buffer.live.contains(np.array([first + i]))[0] and holds(c, i, (c.source, c.episode) in good)
         }
         numbers = view.numbers()
         assert set(numbers.tolist()) == {number for number, _ in expected}
