@@ -12,6 +12,7 @@ from pictures import episode
 from user_gym.errors import BadOption, Closed, Gone
 from user_gym.system import Buffer
 from user_gym.system.buffer.gate import Gate
+from user_gym.system.buffer.keeping import Keeping
 from user_gym.system.buffer.loader import Loader, Wants
 
 TIMEOUT = 60.0
@@ -132,9 +133,9 @@ def test_an_error_of_the_thread_that_loads_light_columns_is_raised_where_a_batch
     def broken(self, first, head, entry):
         raise OSError("the disk is on fire")
 
-    monkeypatch.setattr(Buffer, "_keep", broken)
+    monkeypatch.setattr(Keeping, "_keep", broken)
     with Buffer.open(tmp_path / "buffer") as buffer:
-        loading = buffer._loading
+        loading = buffer._keeping.thread
         if loading is not None:
             loading.join(TIMEOUT)
         with pytest.raises(OSError, match="on fire"):

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from user_gym.core import Batch, Chunk
+from user_gym.core import F32, I64, Batch, Chunk
 
 Rows = Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]  # key of a column -> dtype and shape of one of its rows
 Allocate = Callable[[tuple[int, ...], DTypeLike], NDArray[Any]]
+Rewards = Callable[[I64], F32]  # numbers of transitions, of any shape -> their rewards; NaN: none
 OBS, EXTRA = "obs.", "extra."
 STEP = ("action", "ordered", "reward", "terminated", "truncated", "policy_version", "is_intervention")
 _STEP = frozenset(STEP)

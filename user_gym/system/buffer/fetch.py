@@ -25,6 +25,7 @@ from user_gym.system.buffer.files import Files
 from user_gym.system.buffer.head import Head
 from user_gym.system.buffer.layout import Layout
 from user_gym.system.buffer.segment import Segment
+from user_gym.system.buffer.unreadable import Absent, Damaged
 
 Due = Callable[[int, int], int | None]  # (first step of a block, row) -> number of the batch that wants the row next
 Targets = Mapping[str, Sequence[NDArray[Any]]]  # key of a column -> for each wanted row an array to write
@@ -42,22 +43,6 @@ class Source(Protocol):
     def read_prefix(self, entry: Entry) -> Head:
         """The verified head of a block. Raises BadBlock, Gone."""
         ...
-
-
-class Damaged(BadBlock):
-    """A block that cannot be read; `first` says which."""
-
-    def __init__(self, first: int, error: BadBlock) -> None:
-        Exception.__init__(self, str(error))
-        self.first = first
-
-
-class Absent(Gone):
-    """The file of a block is not there: the block has moved, or somebody deleted it."""
-
-    def __init__(self, message: str, entry: Entry) -> None:
-        super().__init__(message)
-        self.entry = entry
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ It knows what lies where, and nothing of draws, views and what is live.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
 from typing import Any, Protocol
@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import F32, I64, Batch, Bool
+from user_gym.core import I64, Batch, Bool
 from user_gym.system.buffer import runs
-from user_gym.system.buffer.batches import OBS, empty, fits, steps_of
+from user_gym.system.buffer.batches import OBS, Rewards, empty, fits, steps_of
 from user_gym.system.buffer.entries import Entries
 from user_gym.system.buffer.fetch import Due, Fetch
 from user_gym.system.buffer.head import Head
@@ -23,8 +23,6 @@ from user_gym.system.buffer.kinds import Kind, Kinds
 from user_gym.system.buffer.layout import Layout
 from user_gym.system.buffer.mixed import join
 from user_gym.system.buffer.resident import Resident
-
-Rewards = Callable[[I64], F32]  # numbers of transitions, of any shape -> their rewards; NaN: none
 
 
 class Index(runs.Index, Protocol):
@@ -156,30 +154,6 @@ class Reader:
             parts.append(empty(met[number].rows, len(here), horizon))
             self._fill(met[number], numbers[here], horizon, parts[-1], due, rewards)
         return join(parts, rows, out)
-
-    def steps(self, numbers: I64, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
-        """Columns of steps by their names in a chunk, for transitions in ascending order. Raises Gone, Damaged."""
-        blocks = self._index.find(numbers)
-        begins = np.flatnonzero(np.diff(blocks.first, prepend=-1))
-        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-        for begin, here in zip(begins.tolist(), np.split(numbers, begins[1:]), strict=True):
-            head = self._fetch.head(blocks.entry(begin))
-            for name, part in parts.items():
-                column = _reward_sources(head) if name == "reward_source" else head.light(name)
-                part.append(column[here - blocks.first[begin]])
-        return {name: np.concatenate(part) for name, part in parts.items()}
-
-    def last_observation(self, block: Entries) -> Mapping[str, NDArray[Any]]:
-        """The observation after the last step of one block, by the names of its columns. Raises Gone, Damaged."""
-        head, row = self._fetch.head(block.entry(0)), block.steps.astype(np.int64)
-        columns = {**head.layout.light, **head.layout.heavy}
-        obs = {key: column for key, column in columns.items() if key.startswith(OBS)}
-        last = {key: np.empty((1, *column.shape), column.dtype) for key, column in obs.items()}
-        self._fetch.light(block, row, {key: array for key, array in last.items() if key in head.layout.light})
-        heavy = {key: list(array) for key, array in last.items() if key in head.layout.heavy}
-        if heavy:
-            self._fetch.heavy(block, row, heavy)
-        return {key[len(OBS) :]: array[0] for key, array in last.items()}
 
     def heavy_rows(self, numbers: I64, horizon: int) -> tuple[I64, I64]:
         """First step of the block, and row, of each observation that a batch of these transitions needs."""
@@ -323,8 +297,3 @@ def _whole(kind: Kind, n: int, horizon: int, out: Batch | None) -> Batch | None:
     if not fits(out, kind.rows, n, horizon):
         return None
     return out if out.padding is None else replace(out, padding=None)
-
-
-def _reward_sources(head: Head) -> NDArray[Any]:
-    names, counts = zip(*head.reward_source, strict=True)
-    return np.repeat(np.array(names), counts)

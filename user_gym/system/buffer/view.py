@@ -10,13 +10,13 @@ import numpy as np
 
 from user_gym.core import F32, I64, Acknowledgement, Batch, Chunk, whole
 from user_gym.errors import BadOption, Gone
+from user_gym.system.buffer.batches import Rewards
 from user_gym.system.buffer.condition import Condition, parse
 from user_gym.system.buffer.labels import Labelled, Version
 from user_gym.system.buffer.loader import Loader, Wants
 from user_gym.system.buffer.ranges import Ranges
 from user_gym.system.buffer.selection import Blocks, Selection
 
-Rewards = Callable[[I64], F32]  # numbers of transitions, of any shape -> their rewards; NaN: none
 Score = Callable[[Chunk], Any]  # a stored chunk -> a label for each of its steps
 
 
