@@ -11,7 +11,6 @@ import logging
 import select
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from time import monotonic
@@ -20,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from user_gym.core import RobotSpec, Task
-from user_gym.errors import RobotFault, UserGymError
 from user_gym.robots.wire import fci_gripper
 from user_gym.robots.wire.fci import GRIPPER, GRIPPER_PORT, ROBOT, ROBOT_PORT, TICK, Outcome, Version
 from user_gym.sim.fci.calls import Calls
 from user_gym.sim.fci.faults import Faults
 from user_gym.sim.fci.gate import Gate, Progress, check
 from user_gym.sim.fci.hand import PERIOD, Hand
+from user_gym.sim.fci.jobs import Jobs
 from user_gym.sim.fci.motion import Motion, Motions
 from user_gym.sim.fci.port import ClientPort
 from user_gym.sim.fci.state import State
@@ -91,9 +90,7 @@ class Loop:
         self._begun = 0  # states sent since then
         self._since_look = 0
         self._motion: Motion | None = None  # the one that these count for
-        self._jobs: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
-        self._closing = False
-        self._wake, self._woken = socket.socketpair()
+        self._jobs = Jobs()
         self._thread = threading.Thread(target=self._run, name=f"fci twin {address}", daemon=True)
 
     def open(self) -> None:
@@ -102,24 +99,17 @@ class Loop:
             self._robot.open()
             self._gripper.open()
         except BaseException:
-            self._closing = True
+            self._jobs.closing = True
             self._end()
-            self._wake.close()
-            self._woken.close()
+            self._jobs.close()
             raise
-        self._woken.setblocking(False)
         self._state.configure(self.motions)
         self._next = self._hand_next = self._hand_last = monotonic()
         self._thread.start()
 
     def post(self, job: Callable[[], Any]) -> Future[Any]:
         """Have something done by the twin's thread, between two ticks. Raises RobotFault where it closes."""
-        if self._closing:
-            raise RobotFault("the twin closes")
-        future: Future[Any] = Future()
-        self._jobs.append((job, future))
-        self._wake.send(b"w")
-        return future
+        return self._jobs.post(job)
 
     def advance(self, ticks: int, patience: float) -> Future[Progress]:
         """Open the gate for so many ticks; in the twin's thread only."""
@@ -127,17 +117,16 @@ class Loop:
 
     def close(self) -> None:
         """Stop the thread and hang up. May be called twice."""
-        if self._closing:
+        if self._jobs.closing:
             return
-        self._closing = True
-        self._wake.send(b"w")
+        self._jobs.closing = True
+        self._jobs.wake()
         self._thread.join(5.0)
-        self._wake.close()
-        self._woken.close()
+        self._jobs.close()
 
     def _run(self) -> None:
         try:
-            while not self._closing:
+            while not self._jobs.closing:
                 self._turn()
         except Exception:
             _log.exception("the FCI twin ends: a bug of ours")
@@ -260,25 +249,18 @@ class Loop:
             self._hand_next = now + PERIOD
             if not self.faults.dead:
                 self._gripper.datagram(self.hand.state(), self._hand_client)
-        sockets: list[socket.socket] = [self._woken]
+        sockets: list[socket.socket] = [self._jobs.woken]
         if not self.faults.dead:
             sockets += [*self._robot.sockets, *self._gripper.sockets]
             if commands and self._robot.udp is not None:
                 sockets.append(self._robot.udp)
         ready, _, _ = select.select(sockets, [], [], max(0.0, min(timeout, PERIOD)))
-        if self._woken in ready:
-            self._woken.recv(4096)
+        if self._jobs.woken in ready:
+            self._jobs.woken.recv(4096)
         with self._lock:
             self._robot.handle(ready)
             self._gripper.handle(ready)
-            while self._jobs:
-                self._do(*self._jobs.popleft())
-
-    def _do(self, job: Callable[[], Any], future: Future[Any]) -> None:
-        try:
-            future.set_result(job())
-        except (UserGymError, KeyError, TypeError, ValueError) as error:  # the visitor's mistakes, told to the visitor
-            future.set_exception(error)
+            self._jobs.do()
 
     def _arrive(self, place: tuple[str, int]) -> None:
         self._client, self._next = place, 0.0
@@ -300,5 +282,4 @@ class Loop:
         self._robot.close()
         self._gripper.close()
         self.gate.cancel()
-        for _, future in self._jobs:
-            future.set_exception(RobotFault("the twin closes"))
+        self._jobs.refuse()
