@@ -99,6 +99,61 @@ def test_a_driver_that_was_suspended_until_its_motors_gave_up_comes_back(robot):
         assert np.abs(home_again(rig, rig.driver).tcp - rig.start).max() < 2e-3
 
 
+def suspend(rig, seconds, where):
+    """The process stands still at one point of a cycle while time passes; then its loop goes on."""
+    loop, line = rig.driver._loop, rig.driver._line
+
+    def stand():
+        rig.clock.tick(seconds)
+        loop._time += seconds
+
+    if where == "waiting":  # the answers lie in the socket all the while
+        loop.cycle(lambda dt: (rig.clock.tick(dt), stand()))
+    elif where == "thinking":
+        stand()
+        rig.cycles(1)
+    else:
+        order, line.order = (
+            line.order,
+            lambda orders: [(i == 1 and stand(), line.order_one(i, wanted)) for i, wanted in enumerate(orders)],
+        )
+        rig.cycles(1)
+        line.order = order
+
+
+@pytest.mark.parametrize("where", ["waiting", "thinking", "ordering"])
+def test_a_suspended_driver_knows_where_its_arm_is_as_soon_as_it_goes_on_and_the_shoulder_stands(where):
+    with Rig() as rig:
+        rig.go()
+        rig.stay(rig.start + [0, 0, 0.08, 0, 0, 0], 2)  # upwards: Encos motors go on with that, the wrist's go limp
+        before = rig.q
+        suspend(rig, 1.0, where)
+        assert np.abs(rig.q - before).max() > 0.5  # rad
+        rig.cycles(2)
+        loop = rig.driver._loop
+        assert np.abs(loop.newest.q - rig.q).max() < 0.02
+        stops(rig, Reflex, "command lost")
+        rig.cycles(100)
+        assert np.abs(loop.newest.q - rig.q).max() < 0.02
+        assert np.abs(rig.twin._arm.data.qvel[:3]).max() < 0.05  # rad/s
+        rig.driver.recover()
+        holds(rig, 100)
+
+
+@pytest.mark.parametrize("where", ["waiting", "thinking"])
+def test_after_a_short_stop_no_stiffness_is_ordered_until_fresh_answers_came_and_then_it_goes_on(where):
+    with Rig(control="joint") as rig:
+        rig.begin()
+        order, sent = rig.driver._line.order, []
+        rig.driver._line.order = lambda orders: (sent.append(orders[:6]), order(orders))
+        suspend(rig, 0.03, where)
+        rig.cycles(2)
+        stiff = [all(wanted.kp > 0 for wanted in orders) for orders in sent]
+        assert stiff == ([True, False, True] if where == "waiting" else [False, True, True])
+        assert all(wanted.kd > 0 for orders in sent for wanted in orders)
+        assert rig.driver._loop.fault is None
+
+
 @pytest.mark.parametrize("robot", ["arx-x5", "arx-l5"])
 def test_after_a_driver_that_died_so_the_next_program_comes_back(robot):
     with Rig(robot) as rig:

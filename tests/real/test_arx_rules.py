@@ -223,7 +223,7 @@ def test_a_torque_keeps_its_sign_and_either_is_limited(sign):
     senses.look([Reading(i, at[i], 0, 0, 30, None, True) for i in range(7)])
     senses.wake(0.0)
     pushed = Reading(4, at[4], 0, sign * 7.2, 30, None, True)
-    faults = [senses.take([pushed], 0.005 * k) for k in range(1, 21)]
+    faults = [senses.take([pushed], 0.005 * k, 0.005 * (k + 1)) for k in range(20)]
     assert senses.torque[4] == sign * 7.2
     assert faults[:19] == [None] * 19
     assert isinstance(faults[19], Reflex)

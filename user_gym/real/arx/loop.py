@@ -3,7 +3,8 @@
     law(newest) -> orders -> bus -> wait for the cycle's end -> readings -> believe them or damp -> newest
 
 Where time runs by itself a thread turns it; on a gated twin whoever moves its time does. Orders of one cycle act on what the
-motors told in the one before, either way. After a fault the arm is damped with its weight carried until `wake`.
+motors told in the one before, either way. After a fault the arm is damped with its weight carried until `wake`. Where the
+loop itself was held up (a suspended process), what lies on the bus is of before: it is damped until fresh answers came.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from user_gym.core import RobotSpec
 from user_gym.errors import LinkLost, RobotFault, Stopped, UserGymError
 from user_gym.real.arx.law import JUMP, Damp, Grip, Law, Measured
 from user_gym.real.arx.line import Line
-from user_gym.real.arx.senses import Senses
+from user_gym.real.arx.senses import SILENT, Senses
 from user_gym.real.clock import WallClock
 from user_gym.robots import dynamics, kinematics
 from user_gym.robots.dynamics import Payload
@@ -50,7 +51,8 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._ending = False
         self._free = False  # time runs by itself
-        self._time = 0.0
+        self._time = 0.0  # s, of a twin's gate
+        self._ordered = 0.0  # s, when the newest orders began to go out
         self._dropped = [line.dropped] * round(1.0 / dt)  # of the last second
 
     @property
@@ -73,7 +75,7 @@ class Loop:
     def start(self) -> None:
         """Turn it by a thread from now on."""
         self._ending, self._free = False, True
-        now = time.monotonic()
+        self._ordered = now = self._now()
         self.senses.wake(now)
         self.publish(now)
         self._pacer.start()
@@ -96,7 +98,7 @@ class Loop:
         wait(self.dt)
         self._time += self.dt
         try:
-            self.hear(time.monotonic() if self._free else self._time)
+            self.hear(self._now())
         except LinkLost as lost:
             self.give_up(lost)
 
@@ -105,14 +107,14 @@ class Loop:
         try:
             self._order()
             answering = self.senses.unanswered.count(1)
-            self.hear(self._time, answering, PATIENCE)
+            self.hear(self._now(), answering, PATIENCE)
         except LinkLost as lost:
             self.senses.lose()
             self.give_up(lost)
 
     def hear(self, now: float, count: int = 0, patience: float = 0.0) -> None:
         """Take what has come; wait `patience` s for each of the first `count`. Raises LinkLost."""
-        fault = self.senses.take(self._line.readings(count, patience), now)
+        fault = self.senses.take(self._line.readings(count, patience), self._ordered, now)
         self._dropped.append(self._line.dropped)
         spoiled = self._line.dropped - self._dropped.pop(0)
         if spoiled > SPOILED:
@@ -148,25 +150,31 @@ class Loop:
             self.fault, self.law = fault, Damp(self._spec)
 
     def _order(self) -> None:
-        now = self.newest
+        now, begun = self.newest, self._now()
         assert self.grip is not None
-        orders = self._obeyed().orders(now, self.dt)
+        late, self._ordered = begun - self._ordered > SILENT * self.dt, begun
+        # What is known answers the orders before, and is as old: no stiffness towards where the arm was then.
+        orders = self._obeyed(late).orders(now, self.dt)
         for i, order in enumerate(orders):
             jumps = order.kp > 0 and not abs(order.position - now.q[i]) <= JUMP
             if jumps or not math.isfinite(sum(order)):
                 far = f"{order.position:.3f} rad with stiffness while at {now.q[i]:.3f}; allowed: within {JUMP}"
                 self.give_up(Stopped(f"{self.senses.name(i)} would be ordered to {far}"))
-                orders = self._obeyed().orders(now, self.dt)
+                orders = self._obeyed(late).orders(now, self.dt)
                 break
         self.senses.ordered()
         self._line.order([*orders, self.grip.order(now, self.dt)])
 
-    def _obeyed(self) -> Law:
+    def _obeyed(self, late: bool) -> Law:
         """The law, unless something is wrong: another thread may set one just after a fault, and it must not be followed."""
         law = self.law
-        if isinstance(law, Damp) or (self.fault is None and not self.senses.silent):
+        if isinstance(law, Damp) or (self.fault is None and not late and not self.senses.silent):
             return law
         return Damp(self._spec)
+
+    def _now(self) -> float:
+        """S of the wall, or of a twin's gate."""
+        return time.monotonic() if self._free else self._time
 
     def _run(self) -> None:
         while not self._ending:

@@ -20,7 +20,7 @@ GONE = 200  # 1 s without a word from any motor: the arm is switched off, or the
 OUTSIDE = 0.2  # rad past a joint's limit
 JAW_SLACK = 0.005  # m past the jaw's range; the arm has to be powered on with its jaw closed
 OVERLOADED = 20  # cycles in a row above the threshold
-_JUMP = 3.0  # times the joint's greatest speed
+_JUMP = 1.5  # times the joint's greatest speed
 _NOISE = 0.02  # rad
 _CEILING = 0.95  # of the most that a report can say
 
@@ -37,7 +37,7 @@ class Senses:
         self._spec, self._arm, n = spec, arm, len(arm.motors)
         self.position, self.velocity, self.torque = np.zeros(n), np.zeros(n), np.zeros(n)
         self.unanswered = [0] * n  # orders in a row
-        self._heard: list[float | None] = [None] * n  # s
+        self._since: list[float | None] = [None] * n  # s: the last position is of this moment or later
         self._doubted = [False] * n
         self._overloaded = [0] * n
         peaks = [min(m.kind.peak, _CEILING * m.kind.reported_most) for m in arm.joints]
@@ -59,7 +59,7 @@ class Senses:
     @property
     def missing(self) -> list[str]:
         """Motors that have told nothing yet."""
-        return [self.name(i) for i, heard in enumerate(self._heard) if heard is None]
+        return [self.name(i) for i, since in enumerate(self._since) if since is None]
 
     def name(self, motor: int) -> str:
         """For people."""
@@ -77,18 +77,24 @@ class Senses:
 
     def wake(self, time: float) -> None:
         """All motors were enabled at `time` (s): count from here."""
-        self._heard = [time] * len(self._heard)
+        self._since = [time] * len(self._since)
 
     def lose(self) -> None:
         """The bus itself is gone: nobody answers."""
         self.unanswered = [GONE] * len(self.unanswered)
 
-    def take(self, readings: Iterable[Reading], time: float) -> RobotFault | None:
-        """Believe them, or not; the first thing that is wrong. `time` (s) is when they came."""
+    def take(self, readings: Iterable[Reading], ordered: float, heard: float) -> RobotFault | None:
+        """Believe them, or not; the first thing that is wrong.
+
+        Args:
+            readings: what motors told; nothing in them says when.
+            ordered: s, when the order went out that they answer.
+            heard: s, now. Much later where this program did not get to read them: they are old, and must not be taken for new.
+        """
         found: RobotFault | None = None
         for reading in readings:
             self.unanswered[reading.motor] = 0
-            wrong = self._wrong(reading, time)
+            wrong = self._wrong(reading, ordered, heard)
             found = found or wrong
         for i, torque in enumerate(self.torque.tolist()):
             self._overloaded[i] = self._overloaded[i] + 1 if abs(torque) > self.torque_limits[i] else 0
@@ -113,33 +119,36 @@ class Senses:
             return Stopped(f"{reads}; power the arm on with a closed jaw")
         return None
 
-    def _keep(self, reading: Reading, time: float) -> None:
+    def _keep(self, reading: Reading, since: float) -> None:
         i = reading.motor
         self.position[i], self.velocity[i], self.torque[i] = reading.position, reading.velocity, reading.torque
-        self._heard[i] = time
+        self._since[i] = since
 
-    def _wrong(self, reading: Reading, time: float) -> RobotFault | None:
+    def _wrong(self, reading: Reading, ordered: float, heard: float) -> RobotFault | None:
         i = reading.motor
-        doubt = self._jump(reading, time)
+        doubt = self._jump(reading, heard)
         if not self._doubted[i]:
-            self._keep(reading, time)
+            self._keep(reading, ordered)
         if reading.fault is not None:
             return Reflex(f"{self.name(i)} stopped and reports {reading.fault} at {reading.temperature:.0f} deg C")
         if not reading.enabled:
             return Reflex(f"{self.name(i)} is disabled; another program, or its own power, has switched it off")
         return doubt or self.check(i)
 
-    def _jump(self, reading: Reading, time: float) -> RobotFault | None:
-        """From then on the motor's position is not believed any more: gravity is carried as it was before."""
+    def _jump(self, reading: Reading, heard: float) -> RobotFault | None:
+        """From then on the motor's position is not believed any more: gravity is carried as it was before.
+
+        Judged by the longest time that may lie between two readings; in a cycle that is on time that is two periods.
+        """
         i = reading.motor
-        last = self._heard[i]
-        if last is None or self._doubted[i]:
+        since = self._since[i]
+        if since is None or self._doubted[i]:
             return None
-        far, most = abs(reading.position - float(self.position[i])), _JUMP * self._speeds[i] * (time - last) + _NOISE
+        far, most = abs(reading.position - float(self.position[i])), _JUMP * self._speeds[i] * (heard - since) + _NOISE
         if far <= most:
             return None
         self._doubted[i] = True
-        took = f"within {time - last:.3f} s; allowed: {most:.3f}; is its encoder well?"
+        took = f"within {heard - since:.3f} s; allowed: {most:.3f}; is its encoder well?"
         return Stopped(f"{self.name(i)} jumped by {far:.3f} rad {took}")
 
     def _silence(self) -> RobotFault | None:
