@@ -21,8 +21,8 @@ class Faulty:
         self.kept.append(chunk)
         return self.inner.append(chunk)
 
-    def sample(self, n, rng, horizon=1):
-        return self.inner.sample(n, rng, horizon)
+    def sample(self, n, rng, horizon=1, out=None):
+        return self.inner.sample(n, rng, horizon, out)
 
     def view(self, where):
         return self.inner.view(where)
@@ -45,8 +45,8 @@ class BootstrapsPastTheCut(Faulty):
 
 
 class CallsATimeLimitAnEnd(Faulty):
-    def sample(self, n, rng, horizon=1):
-        batch = self.inner.sample(n, rng, horizon)
+    def sample(self, n, rng, horizon=1, out=None):
+        batch = self.inner.sample(n, rng, horizon, out)
         return replace(batch, terminated=batch.terminated | batch.truncated)
 
 
@@ -57,14 +57,14 @@ class StoresTwice(Faulty):
 
 
 class RunsIntoTheNextEpisode(Faulty):
-    def sample(self, n, rng, horizon=1):
-        batch = self.inner.sample(n, rng, horizon)
+    def sample(self, n, rng, horizon=1, out=None):
+        batch = self.inner.sample(n, rng, horizon, out)
         return replace(batch, valid=np.ones_like(batch.valid))
 
 
 class PrefersTheFirst(Faulty):
-    def sample(self, n, rng, horizon=1):
-        batch = self.inner.sample(n, rng, horizon)
+    def sample(self, n, rng, horizon=1, out=None):
+        batch = self.inner.sample(n, rng, horizon, out)
         first = batch.reward.argmin()
         batch.reward[: n // 10] = batch.reward[first]
         return batch
@@ -73,15 +73,15 @@ class PrefersTheFirst(Faulty):
 class LendsItsArrays(Faulty):
     batch = None
 
-    def sample(self, n, rng, horizon=1):
+    def sample(self, n, rng, horizon=1, out=None):
         if self.batch is None:
-            self.batch = self.inner.sample(n, rng, horizon)
+            self.batch = self.inner.sample(n, rng, horizon, out)
         return self.batch
 
 
 class KeepsWhatItWasGiven(Faulty):
-    def sample(self, n, rng, horizon=1):
-        batch = self.inner.sample(n, rng, horizon)
+    def sample(self, n, rng, horizon=1, out=None):
+        batch = self.inner.sample(n, rng, horizon, out)
         batch.obs["state"][:] = self.kept[0].obs["state"][0]
         return batch
 
