@@ -1,5 +1,7 @@
 """The first time a policy drives an arm."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from user_gym.errors import BadOption, NotApproved
@@ -41,3 +43,10 @@ def test_a_broken_file_is_an_error_and_approves_nothing(text) -> None:
     approval.path().write_text(text)
     with pytest.raises(BadOption, match="mend or remove"):
         approval.approved("robot 10.0.0.1")
+
+
+def test_arms_that_are_approved_at_once_are_all_remembered():
+    arms = [f"robot 127.0.0.{n}" for n in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(approval.approve, arms))
+    assert all(approval.approved(arm) for arm in arms)

@@ -6,6 +6,7 @@ The first time a policy drives an arm, a person should stand beside it. `approve
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -32,16 +33,18 @@ def approved(device: str, policy: str = ANY) -> bool:
 
 def approve(device: str, policy: str = ANY) -> None:
     """Remember that an operator stood beside the arm. Raises BadOption where the file is broken or cannot be written."""
-    known = _read()
-    if policy in known.get(device, []):
-        return
-    known.setdefault(device, []).append(policy)
     place = path()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        new = place.with_suffix(f".{os.getpid()}.new")
-        new.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-        new.replace(place)  # a reader sees the old file or the new one
+        with place.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # held for a moment: several arms may be approved at once, and none is forgotten
+            known = _read()
+            if policy in known.get(device, []):
+                return
+            known.setdefault(device, []).append(policy)
+            new = place.with_suffix(".new")
+            new.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+            new.replace(place)  # a reader sees the old file or the new one
     except OSError as error:
         raise BadOption("approvals", str(place), "a file that can be written", str(error)) from error
 
