@@ -1,4 +1,4 @@
-"""An index of millions of blocks: how soon it opens, says its length and finds a first batch, and when it is in memory.
+"""An index of millions of blocks: how soon it opens, says its length and finds a first batch, when it is in memory, and a view.
 
     python -m benchmarks.bench_buffer_index --rows 10000000
 
@@ -14,19 +14,28 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks import disk
 from user_gym.system.buffer import connection, schema, snapshot
 from user_gym.system.buffer.catalog import Catalog
+from user_gym.system.buffer.condition import parse
 from user_gym.system.buffer.files import FOLDER, name
+from user_gym.system.buffer.gaps import Live
+from user_gym.system.buffer.labels import Labels
+from user_gym.system.buffer.query import Query
 from user_gym.system.buffer.segment import FIRST, SEGMENT_HEAD
+from user_gym.system.buffer.selection import Selection
 from user_gym.system.buffer.store import Store
 
 STEPS, NBYTES, CHUNKS, ROBOTS = 10, 4096, 5, 4  # steps and bytes a block, blocks an episode
 BATCH = 256
+VIEW = 1_000_000  # blocks of the views
+VIEWS = {"the newest": "policy_version >= {oldest}", "a tenth": "robot = 'robot-1' AND sequence < 2"}
 
 
 def build(folder: Path, rows: int, packed: bool = True) -> None:
@@ -90,17 +99,49 @@ def measure(folder: str) -> None:
     print(json.dumps(said_all))
 
 
-def fresh(folder: Path) -> dict[str, float]:
+class _Blocks:
+    """What a view asks of its buffer where every block is selected whole."""
+
+    def __init__(self, store: Store, query: Query, labels: Labels) -> None:
+        self.query, self.labels, self.changes, self._store = query, labels, store.changes, store
+
+    @property
+    def live(self) -> Live:
+        return self._store.live
+
+    def steps(self, numbers: Any, names: Sequence[str]) -> Mapping[str, Any]:
+        raise NotImplementedError("these blocks have no steps")
+
+
+def measure_view(folder: str) -> None:
+    """In a fresh process, of conditions that select parts of the blocks: seconds to the first length and draw, as JSON."""
+    said: dict[str, float] = {}
+    with Store.open(folder, durability="kill") as store, tempfile.TemporaryDirectory() as empty:
+        assert store.lookup.wait(600)
+        query = Query(connection.connect_reader(store.folder))
+        blocks = _Blocks(store, query, Labels.open(Path(empty), query.place, durable=False, read_only=False))
+        for part, where in VIEWS.items():
+            begin = time.perf_counter()
+            selection = Selection(blocks, parse(where.format(oldest=(len(store) // STEPS - VIEW) // 1000)))
+            selection.follow()
+            selection.ranges.draw(BATCH, np.random.default_rng(0))
+            said |= {f"{part} s": time.perf_counter() - begin, f"{part}, blocks": len(selection.ranges) / STEPS}
+        blocks.labels.close()
+        query.close()
+    print(json.dumps(said))
+
+
+def fresh(folder: Path, what: str = "measure") -> dict[str, float]:
     """One measurement, cold."""
     stayed = disk.evict(folder.glob("index.sqlite*"))
     assert stayed <= 0.01, f"{stayed:.1%} of the index is still in the page cache"
-    code = f"from benchmarks.bench_buffer_index import measure; measure({str(folder)!r})"
+    code = f"from benchmarks import bench_buffer_index; bench_buffer_index.{what}({str(folder)!r})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return json.loads(ran.stdout)
 
 
-def medians(folder: Path, repeats: int) -> dict[str, float]:
-    runs = [fresh(folder) for _ in range(repeats)]
+def medians(folder: Path, repeats: int, what: str = "measure") -> dict[str, float]:
+    runs = [fresh(folder, what) for _ in range(repeats)]
     return {key: float(np.median([run[key] for run in runs])) for key in runs[0]}
 
 
@@ -129,6 +170,7 @@ def main() -> None:
         size = (folder / connection.NAME).stat().st_size
         print(f"{chosen.rows} blocks, index {size / chosen.rows:.0f} bytes a row, made in {time.perf_counter() - began:.0f} s")
         print("packed", json.dumps(medians(folder, chosen.repeats)), flush=True)
+        print("views", json.dumps(medians(folder, chosen.repeats, "measure_view")), flush=True)
         drop_pages(folder)
         # The first one that opens it to write packs it again beside its callers.
         print("not packed", json.dumps(fresh(folder)))

@@ -24,6 +24,7 @@ from user_gym.system import check
 from user_gym.system.buffer.block import Block, read_block
 from user_gym.system.buffer.codec import RAW, Coding, encode
 from user_gym.system.buffer.encoder import Encoder
+from user_gym.system.buffer.items import row_bytes
 from user_gym.system.buffer.segment import Segment
 from user_gym.system.buffer.trial import LZ4, ZSTD, Trial
 
@@ -126,7 +127,7 @@ def _codings(camera: str, kind: str, given: list[tuple[Chunk, bool]], rounds: in
         rows = np.ascontiguousarray(chunk.obs[camera][int(follows) :]).reshape(len(chunk) + 1 - follows, -1)
         for coding in CODINGS:
             block = encoders[coding].encode(chunk, follows)
-            begin, end = block.head.span(0, len(chunk))
+            begin, end = block.head.items.span(0, len(chunk))
             sizes[coding] += end - begin
             coded[coding].append(
                 rows.nbytes / timed(lambda rows=rows, coding=coding: list(encode(rows, coding, out.shape[1:])))
@@ -137,10 +138,10 @@ def _codings(camera: str, kind: str, given: list[tuple[Chunk, bool]], rounds: in
         for _ in range(rounds):
             row = int(rng.integers(int(follows), len(chunk)))
             for coding, block in blocks.items():
-                span = block.head.span(row, row + 1)
+                span = block.head.items.span(row, row + 1)
                 data = memoryview(block.data)[slice(*span)]
-                decode = block.head.decode
-                pairs[coding].append(timed(lambda: decode(data, span[0], [row, row + 1], {key: out})))  # noqa: B023
+                decode = block.head.items.decode
+                pairs[coding].append(timed(lambda: decode(data, span[0], [row, row + 1], {key: row_bytes(out)})))  # noqa: B023
     raw = sum(chunk.obs[camera][0].nbytes * (len(chunk) + 1 - follows) for chunk, follows in given)
     return [
         f"| {camera} | {kind} | {coding.name}{' (lossy)' if coding.quality else ''} | {coding.keyframe} | "

@@ -191,3 +191,42 @@ def test_ctrl_c_while_merging_leaves_a_whole_buffer_and_goes_on(path: Path, tmp_
     assert run("verify", tmp_path / "out") == 0
     assert run("merge", path, tmp_path / "out") == 0
     assert length(tmp_path / "out") == 27
+
+
+def test_a_merge_brings_what_can_be_read_where_a_segment_is_gone(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Buffer.open(path, segment_bytes=1000) as buffer:
+        buffer.append(episode(9, 7, first=700, source="left")[0])
+    segments(path)[0].unlink()
+    assert main(["buffer", "merge", str(path), str(tmp_path / "out")]) == 1
+    said = capsys.readouterr()
+    assert "1 blocks copied" in said.out
+    assert "left behind" in said.out + said.err
+    with Buffer.open(tmp_path / "out") as buffer:
+        assert sorted(buffer.read(buffer.numbers()).reward.tolist()) == list(range(700, 709))
+
+
+def test_repair_says_what_opening_the_folder_has_set_aside_already(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    segments(path)[0].unlink()
+    assert main(["buffer", "repair", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "9 blocks went into quarantine; 9 are there now" in said
+    assert "27 before, 0 now" in said
+
+
+def test_repair_makes_an_index_that_cannot_be_read_anew(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path / "index.sqlite").write_text("no database")
+    assert main(["buffer", "info", str(path)]) == 2
+    assert "`user-gym buffer repair`" in capsys.readouterr().err
+    assert main(["buffer", "repair", str(path)]) == 0
+    said = capsys.readouterr()
+    assert "not known before, 27 now" in said.out
+    assert "`user-gym buffer repair`" not in said.err  # no cure that is being taken
+    assert main(["buffer", "verify", str(path)]) == 0
+
+
+def test_what_a_disk_says_is_one_line(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["buffer", "export", str(path), str(tmp_path / "file" / "dataset")]) == 2
+    assert capsys.readouterr().err.startswith("error: [Errno 20]")

@@ -51,6 +51,8 @@ def test_an_episode_is_chosen_by_name_or_condition(path: Path, tmp_path: Path, c
     assert "unknown episode 'left/7'; known: left/0, left/1, left/2" in capsys.readouterr().err
     assert main(["buffer", "show", str(path), "--out", "a.bmp"]) == 2
     assert ".png or .pdf" in capsys.readouterr().err
+    assert main(["buffer", "show", str(path), "--out", "missing/a.png"]) == 2
+    assert "make missing first" in capsys.readouterr().err
 
 
 def test_without_rerun_the_error_says_how_to_get_it(

@@ -32,7 +32,7 @@ def rewards(store: Store) -> list[float]:
         entry = found.entry(row)
         if entry.first not in read:
             stored = store.read_block(entry)
-            stored.head.verify_all(stored.data)
+            stored.head.items.verify_all(stored.data)
             read[entry.first] = stored.head.light("reward").tolist()
         said.append(read[entry.first][step[row]])
     return said

@@ -12,6 +12,7 @@ from toy_training import chunk
 from user_gym.errors import BadBlock, BadChunk, BadOption, UnknownName
 from user_gym.system.buffer.block import read_block
 from user_gym.system.buffer.encoder import Encoder
+from user_gym.system.buffer.items import row_bytes
 
 
 def first_rows(of):
@@ -36,7 +37,7 @@ def test_pictures_come_back_and_are_each_stored_once() -> None:
     before = {name: column[-1] for name, column in blocks[0].chunk().obs.items()}
     equal(parts[1], blocks[1].chunk(before))
     raw = sum(column.nbytes for name, column in whole.obs.items() if name == "side")
-    side = sum(sum(np.diff(block.head._offsets)[1::2]) for block in blocks)
+    side = sum(sum(np.diff(block.head.items.offsets)[1::2]) for block in blocks)
     assert side == raw  # noise: the rows as they are, 21 of them for 20 steps
 
 
@@ -110,41 +111,41 @@ def test_a_block_that_follows_asks_for_the_row_before() -> None:
 def test_rows_are_read_from_a_span_of_the_bytes_into_given_arrays() -> None:
     given_chunk = filmed(30)
     block = Encoder().encode(given_chunk)
-    head = block.head
+    items = block.head.items
     for rows in ([4, 5], [20, 21], [30], [7, 3, 7, 29], [0, 16, 15]):
-        begin, end = head.span(min(rows), max(rows))
-        assert head.prefix_bytes <= begin < end <= head.block_bytes
-        out = {"obs.wrist": np.zeros((len(rows), 40, 40, 3), np.uint8), "obs.side": np.zeros((len(rows), 80, 50, 3), np.uint8)}
-        inside = [row[::2, :40] for row in out["obs.side"]]  # not in one piece: a part of a larger picture
+        begin, end = items.span(min(rows), max(rows))
+        assert items.prefix_bytes <= begin < end <= items.block_bytes
+        out = {"obs.wrist": np.zeros((len(rows), 40, 40, 3), np.uint8), "obs.side": np.zeros((len(rows), 40, 40, 3), np.uint8)}
+        into = {key: row_bytes(array) for key, array in out.items()}
         data = memoryview(block.data)[begin:end]
-        head.decode(data, begin, rows, {"obs.wrist": list(out["obs.wrist"]), "obs.side": inside})
+        items.decode(data, begin, rows, into)
         assert (out["obs.wrist"] == given_chunk.obs["wrist"][rows]).all()
-        assert (np.stack(inside) == given_chunk.obs["side"][rows]).all()
-        assert not out["obs.side"][:, 1::2].any()
-        if head.span(min(rows), max(rows))[0] > head.prefix_bytes:
+        assert (out["obs.side"] == given_chunk.obs["side"][rows]).all()
+        if begin > items.prefix_bytes:
             with pytest.raises(BadBlock, match="missing"):
-                head.decode(data[:-1], begin, rows, {"obs.side": inside, "obs.wrist": list(out["obs.wrist"])})
+                items.decode(data[:-1], begin, rows, into)
 
 
 def test_the_span_of_a_neighbouring_pair_is_the_pair_alone_where_rows_are_raw() -> None:
     rng = np.random.default_rng(0)
     noisy = {name: rng.integers(0, 256, (11, 128, 128, 3), dtype=np.uint8) for name in ("a", "b")}
-    head = Encoder().encode(filmed(obs=noisy), follows=True).head
-    begin, end = head.span(4, 5)
+    items = Encoder().encode(filmed(obs=noisy), follows=True).head.items
+    begin, end = items.span(4, 5)
     assert end - begin == 2 * 2 * 128 * 128 * 3
-    assert head.span(0, 1)[0] == head.prefix_bytes  # row 0 is in the block before: only row 1 is read
-    assert np.diff(head.span(0, 1)) == 2 * 128 * 128 * 3
+    assert items.span(0, 1)[0] == items.prefix_bytes  # row 0 is in the block before: only row 1 is read
+    assert np.diff(items.span(0, 1)) == 2 * 128 * 128 * 3
 
 
 def test_rows_that_are_not_there_and_arrays_that_do_not_fit_are_refused() -> None:
     block = Encoder().encode(filmed(), follows=True)
-    row = np.zeros((40, 40, 3), np.uint8)
+    row = np.zeros((1, 40, 40, 3), np.uint8)
     for rows in ([0], [11], [-1]):
         with pytest.raises(BadOption, match=r"obs\.wrist"):
-            block.head.decode(block.data, 0, rows, {"obs.wrist": [row]})
-    for array in (row[1:], row.astype(np.int8)):
-        with pytest.raises(BadOption, match="array"):
-            block.head.decode(block.data, 0, [1], {"obs.wrist": [array]})
+            block.head.items.decode(block.data, 0, rows, {"obs.wrist": row_bytes(row)})
+    with pytest.raises(BadOption, match="array"):
+        block.head.items.decode(block.data, 0, [1], {"obs.wrist": row_bytes(row[:, 1:])})
+    with pytest.raises(BadOption, match="contiguous"):
+        row_bytes(row[:, :, 1:])
 
 
 def test_heavy_columns_of_steps_lie_beside_those_of_observations() -> None:
@@ -155,8 +156,8 @@ def test_heavy_columns_of_steps_lie_beside_those_of_observations() -> None:
         block = Encoder().encode(given_chunk, follows)
         equal(given_chunk, block.chunk(first_rows(given_chunk)))
         out = np.zeros((2, 64, 64), np.float16)
-        begin, end = block.head.span(0, 1)
-        block.head.decode(memoryview(block.data)[begin:end], begin, [0, 1], {"extra.depth": list(out)})
+        begin, end = block.head.items.span(0, 1)
+        block.head.items.decode(memoryview(block.data)[begin:end], begin, [0, 1], {"extra.depth": row_bytes(out)})
         assert (out == depth[:2]).all()
 
 

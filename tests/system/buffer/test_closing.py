@@ -13,7 +13,8 @@ from user_gym.errors import BadOption, Closed, Gone
 from user_gym.system import Buffer
 from user_gym.system.buffer.gate import Gate
 from user_gym.system.buffer.keeping import Keeping
-from user_gym.system.buffer.loader import Loader, Wants
+from user_gym.system.buffer.loader import Loader
+from user_gym.system.buffer.sampling import Wants
 
 TIMEOUT = 60.0
 

@@ -27,7 +27,7 @@ NAMES = ("magic", "version", "flags", "steps", "rows", "meta", "layout", "tables
 
 def read_all(data: bytes) -> None:
     block = read_block(data)
-    block.head.verify_all(data)
+    block.head.items.verify_all(data)
     block.chunk({name: np.zeros(column.shape[1:], column.dtype) for name, column in filmed(3).obs.items()})
 
 
@@ -102,7 +102,7 @@ def test_an_error_says_where_and_what() -> None:
     with pytest.raises(BadBlock, match=rf"CRC of row 0 of obs.wrist at byte {head.prefix_bytes} is "):
         read_all(bytes(damaged))
     with pytest.raises(BadBlock, match=r"CRC of row 2 of obs\.wrist"):
-        head.verify(2, [bytes(5), bytes(5)])
+        head.items.verify(2, [bytes(5), bytes(5)])
 
 
 @given(st.sampled_from(NAMES[2:9] + NAMES[10:]), st.integers(0, 2**16 - 1) | st.integers(0, 2**32 - 1))

@@ -1,16 +1,18 @@
 """A full disk, media that cannot be written, rights that are lost: an error that says what to do, and nothing half stored."""
 
+import errno
 import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from stores import block, meant, pictured, rewards, segments
 
 from user_gym.errors import NoSpace, Unwritable
-from user_gym.system.buffer import reserve
+from user_gym.system.buffer import reserve, snapshot
 from user_gym.system.buffer.segment import Segment
 from user_gym.system.buffer.store import Store
 
@@ -142,3 +144,22 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Unwritable, match="cannot be made"):
         Store.open(tmp_path / "file" / "store")
+
+
+def test_no_room_for_what_is_done_beside_appends_stops_no_append(tmp_path, monkeypatch, caplog):
+    refused, packed, pack = threading.Event(), threading.Event(), snapshot.pack
+
+    def full(*given, **named):
+        if not refused.is_set():
+            refused.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        packed.set()
+        return pack(*given, **named)
+
+    monkeypatch.setattr(snapshot, "pack", full)
+    with Store.open(tmp_path) as store:
+        store.append([block(0)])
+        assert refused.wait(60)
+        while not packed.wait(0.01):
+            store.append([block(len(store))])
+        assert "no room for buffer" in caplog.text

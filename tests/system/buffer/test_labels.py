@@ -15,7 +15,8 @@ from toy_training import chunk
 from user_gym.errors import BadOption, Closed, Unwritable, WrongRun
 from user_gym.system import Buffer
 from user_gym.system.buffer.label_column import LabelColumn
-from user_gym.system.buffer.labels import NAME, Labelled, Labels
+from user_gym.system.buffer.label_file import NAME
+from user_gym.system.buffer.labels import Labelled, Labels
 
 
 @pytest.fixture
@@ -65,6 +66,19 @@ def test_a_run_ends_before_a_step_without_a_label(buffer):
     assert batch.next_obs["state"][:, 0].tolist() == [2] * 3
 
 
+def test_labels_are_read_beside_a_batch(buffer):
+    buffer.view("episode < 3").relabel("score", lambda c: c.reward / 100, source="classifier 3")
+    buffer.view("reward >= 50").relabel("good", 1, source="ann")
+    view, rng = buffer.view("episode != 1"), np.random.default_rng(0)
+    numbers = view.draw(200, rng)
+    batch, score, good = view.read(numbers), buffer.labels.at("score", numbers), buffer.labels.at("good", numbers)
+    np.testing.assert_array_equal(score, np.where(batch.reward < 30, batch.reward / 100, np.nan))
+    np.testing.assert_array_equal(good, np.where(batch.reward >= 50, 1, np.nan))
+    assert score.dtype == np.float32
+    with pytest.raises(BadOption, match=r"label 'bad'; allowed: one of \['good', 'score'\]"):
+        buffer.labels.at("bad", numbers)
+
+
 def test_a_view_of_a_view_keeps_its_reward(buffer):
     buffer.view("TRUE").relabel("score", 7.0, source="x")
     assert every(buffer.view("TRUE", reward="score").view("episode = 1")) == {7}
@@ -80,6 +94,10 @@ def test_a_view_of_a_view_keeps_its_reward(buffer):
         ("score", np.nan, "x", "finite numbers"),
         ("score", lambda c: np.zeros(3), "x", "one number for each of its 4 steps"),
         ("score", lambda c: np.full(4, np.inf), "x", "'a', episode 0, sequence 0"),
+        ("score", "good", "x", "'a', episode 0, sequence 0.* one number for each of its 4 steps"),
+        ("score", lambda c: ["good"] * 4, "x", "one number for each of its 4 steps"),
+        ("score", lambda c: [1.0, [2.0], 3.0, 4.0], "x", "one number for each of its 4 steps"),
+        ("score", np.zeros(4), "x", r"bad values of label 'score' \(4,\); allowed: one number for all steps, or a function"),
     ],
 )
 def test_labels_that_are_none_are_refused_and_leave_no_trace(buffer, name, values, source, says):
@@ -89,7 +107,7 @@ def test_labels_that_are_none_are_refused_and_leave_no_trace(buffer, name, value
 
 
 def test_an_unknown_label_is_no_reward_and_an_unknown_chunk_takes_none(buffer):
-    with pytest.raises(BadOption, match="write it with relabel"):
+    with pytest.raises(BadOption, match="nothing yet: no label was written; write it with relabel"):
         buffer.view("TRUE", reward="score")
     given = Labelled("z", 0, 0, np.zeros(4, np.float32), np.ones(4, bool))
     with pytest.raises(BadOption, match="no such chunk"):
@@ -110,7 +128,7 @@ def test_labels_of_another_process_are_seen(tmp_path):
     path = tmp_path / "buffer"
     with Buffer.open(path, durability="kill") as buffer:
         buffer.append(chunk(4))
-        with Buffer.open(path, read_only=True) as reader, pytest.raises(Unwritable):
+        with Buffer.open(path, read_only=True) as reader, pytest.raises(Unwritable, match="without read_only"):
             reader.view("TRUE").relabel("score", 1, source="x")
         buffer.view("reward = 3").relabel("score", 0, source="x")
         view = buffer.view("score > 0.5")
@@ -162,7 +180,7 @@ def test_a_damaged_file_is_moved_aside_and_damaged_labels_count_as_none(tmp_path
     assert labels.damaged == 1
     labels.close()
     (tmp_path / NAME).write_bytes(b"no database at all" * 100)
-    with pytest.raises(WrongRun, match="moves it aside"):
+    with pytest.raises(WrongRun, match="moves the labels aside"):
         reopened(read_only=True)
     labels = reopened()
     assert labels.names == ()

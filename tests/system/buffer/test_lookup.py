@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stores import block, flip, meant, rewards
 
 from benchmarks.bench_buffer_index import build
-from user_gym.errors import BadOption, Gone
+from user_gym.errors import BadChunk, BadOption, Gone
 from user_gym.system.buffer import connection, snapshot
 from user_gym.system.buffer.catalog import Catalog
 from user_gym.system.buffer.entries import DTYPES, Entries, MemoryIndex
@@ -97,6 +97,58 @@ def test_what_changes_while_it_is_loaded_is_known(tmp_path):
             assert rewards(late) == expected
 
 
+def test_a_draw_sees_own_commits_at_once_and_those_of_another_process_within_5_ms(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("user_gym.system.buffer.commits.monotonic", lambda: now)
+    with Store.open(tmp_path) as store, Store.open(tmp_path, read_only=True) as reader:
+        for one in (store, reader):
+            assert one.lookup.wait(30)
+            assert len(one.lookup.recent) == 0
+        (first,) = store.append([block(0)])
+        assert len(store.lookup.recent) == first.steps
+        assert len(reader.lookup.recent) == 0
+        now += 0.006
+        assert len(reader.lookup.recent) == first.steps
+        (second,) = store.append([block(1)])
+        assert reader.lookup.find(np.array([second.first])).first.tolist() == [second.first]  # found, though it is too new
+        (third,) = store.append([block(2)])
+        assert len(reader.lookup.live) == len(store.lookup.live) == third.first + third.steps
+
+
+@pytest.mark.parametrize("news", [1, 3, 4096])
+def test_own_commits_are_followed_as_sqlite_tells_them(tmp_path, monkeypatch, news):
+    monkeypatch.setattr("user_gym.system.buffer.catalog._NEWS", news)  # so many commits can be missed, and blocks of one
+    rng = np.random.default_rng(0)
+    with Store.open(tmp_path) as store:
+        assert store.lookup.wait(30)
+        for episode in range(0, 60, 6):
+            store.append([block(episode), block(episode, 1, follows=True)])
+            other = {"other": np.zeros((5, 2), np.float32)}
+            with pytest.raises(BadChunk, match="other observations"):
+                store.append([block(episode, 3), block(episode, 2, follows=True, obs=other)])
+            if rng.random() < 0.3:
+                store.prune(f"episode = {episode}")
+            if rng.random() < 0.7:
+                assert len(store) == len(rewards(store))
+            store.append([block(episode + 1, 1, follows=True)])
+            store.append([block(episode + 1)])
+            for more in range(2, 6):
+                store.append([block(episode + more, success=np.ones(4, bool))])
+        with Store.open(tmp_path, read_only=True) as other:
+            assert other.lookup.wait(30)
+            same(store.entries(), other.entries())
+            assert rewards(store) == rewards(other)
+            for number in store.live.numbers(np.arange(0, len(store), 7)).tolist():
+                assert number in store.live
+                found = store.lookup.find(np.array([number])).entry(0)
+                assert store.lookup.entry(number) == other.lookup.entry(number) == found
+            gone = set(range(store.total)) - set(store.live.numbers(np.arange(len(store))).tolist())
+            assert gone
+            assert not any(number in store.live for number in (*gone, -1, store.total))
+            with pytest.raises(Gone):
+                store.lookup.entry(store.total)
+
+
 def test_a_first_batch_does_not_wait_for_the_index_in_memory(large, monkeypatch):
     asked, go_on, load = Event(), Event(), snapshot.load
 
@@ -136,6 +188,34 @@ def test_many_changes_load_the_index_anew(tmp_path, monkeypatch):
         assert store.lookup.wait(30)
         assert rewards(store) == expected
         assert len(store.entries()) == 10
+
+
+def test_an_index_that_is_too_old_once_it_is_loaded_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setattr("user_gym.system.buffer.lookup._MANY", 3)
+    with Store.open(tmp_path) as store:
+        store.append([block(episode) for episode in range(20)])
+    load, gates, loads = snapshot.load, [Event(), Event()], []
+
+    def late(catalog):
+        index = load(catalog)
+        loads.append(index)
+        assert gates[len(loads) - 1].wait(30)
+        return index
+
+    monkeypatch.setattr(snapshot, "load", late)
+    expected = meant(*((episode, 0) for episode in range(1, 20, 2)))
+    with Store.open(tmp_path) as store:
+        while not loads:
+            Event().wait(0.001)
+        store.prune(firsts=range(0, 80, 8))
+        assert rewards(store) == expected  # by SQL; these changes are known now
+        gates[0].set()
+        assert store.lookup.wait(30)
+        try:
+            assert len(store.entries()) == 10
+            assert rewards(store) == expected
+        finally:
+            gates[1].set()
 
 
 def test_what_left_is_in_no_page(tmp_path, monkeypatch):

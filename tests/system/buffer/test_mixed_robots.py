@@ -100,9 +100,9 @@ def test_a_loader_goes_on_when_a_larger_robot_comes(tmp_path, horizon):
             for _ in range(4):
                 check(next(loader), chunks, horizon)
             for number, robot in enumerate(("arx-x5", "franka-fr3"), 1):
-                for chunk in arm(robot, 8, number, chunks=2):
-                    chunks.append(chunk)
-                    buffer.append(chunk)
+                later = arm(robot, 8, number, chunks=2)
+                buffer.extend(later)  # at once: a run that is drawn in between would end where the first chunk does
+                chunks += later
             widths = set()
             for _ in range(12):
                 batch = next(loader)

@@ -3,11 +3,12 @@
 import os
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 from stores import block, meant, pictured, rewards
 
-from user_gym.system.buffer import connection
+from user_gym.system.buffer import connection, files, tiers
 from user_gym.system.buffer.files import FOLDER, Files
 from user_gym.system.buffer.store import Store
 
@@ -141,3 +142,44 @@ def test_a_file_is_deleted_only_when_no_power_cut_can_bring_back_a_row_that_name
         assert kept <= {int(reward // 1000) for reward in rewards(again)}
         assert again.verify().sound
         assert not again.stats()["quarantined_blocks"]
+
+
+def test_at_level_power_sqlite_writes_each_commit_through(tmp_path):
+    for durability, level in (("power", 2), ("kill", 1)):
+        with Store.open(tmp_path, durability=durability) as store, store._writing.transaction() as catalog:
+            assert catalog.database.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+def test_the_folders_of_a_new_buffer_and_of_a_cold_disk_survive_one(tmp_path, monkeypatch):
+    synced, sync = [], files.sync
+    monkeypatch.setattr(files, "sync", lambda path: (synced.append(path), sync(path)))
+    with Store.open(tmp_path / "runs" / "buffer") as store:
+        assert synced[:3] == [tmp_path, tmp_path / "runs", tmp_path / "runs" / "buffer"]
+        store.move_cold(tmp_path / "disk" / "cold")
+        assert tmp_path / "disk" in synced
+
+
+def test_what_is_entered_when_it_is_opened_after_a_kill_survives_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("user_gym.system.buffer.housekeeping.SYNC_EVERY", 3600)
+    with Store.open(tmp_path / "store", durability="kill") as store:
+        store.append([pictured(0)])
+        shutil.copytree(store.folder, tmp_path / "killed")
+    with Store.open(tmp_path / "killed", files=Disk) as again:
+        assert rewards(again) == meant((0, 0))
+        assert again.files.sizes == {"00000001.ugs": (again.folder / FOLDER / "00000001.ugs").stat().st_size}
+
+
+def test_a_segment_leaves_its_disk_when_the_copy_and_the_row_survive_one(tmp_path, monkeypatch):
+    done, sync, log, unlink = [], tiers.sync, Files.sync_index, Path.unlink
+    folder = Files.sync_folder
+    monkeypatch.setattr(tiers, "sync", lambda path: (done.append("copy"), sync(path)))
+    monkeypatch.setattr(Files, "sync_folder", lambda self, place: (done.append(f"folder {place}"), folder(self, place)))
+    monkeypatch.setattr(Files, "sync_index", lambda self, path: (done.append("row"), log(self, path)))
+    monkeypatch.setattr(Path, "unlink", lambda path, **options: (done.append(path.name), unlink(path, **options)))
+    monkeypatch.setattr("user_gym.system.buffer.housekeeping.SYNC_EVERY", 3600)
+    with Store.open(tmp_path / "store", durability="kill", segment_bytes=1) as store:
+        store.append([block(0)])
+        store.append([block(1)])
+        done.clear()
+        store.move_cold(tmp_path / "cold")
+        assert done == ["copy", "folder 1", "row", "00000001.ugs"]

@@ -1,5 +1,7 @@
 """Blocks leave by condition or number; what depended on them is not sampled; files are deleted or written anew."""
 
+import threading
+
 import numpy as np
 import pytest
 from stores import STEPS, block, flip, meant, rewards, segments
@@ -178,3 +180,21 @@ def test_segments_move_to_a_cold_disk_and_back(tmp_path):
         tiers.move(store._writing, sorted(store.files.found(1)), folder / "segments")
         assert not list(cold.iterdir())
         assert sorted(rewards(store)) == every + meant((5, 0))
+
+
+def test_appends_do_not_wait_while_a_segment_moves(tmp_path, monkeypatch):
+    copy, appended = tiers.shutil.copyfile, []
+
+    def slow(old, new):
+        thread = threading.Thread(target=lambda: appended.append(store.append([block(2)])), daemon=True)
+        thread.start()
+        thread.join(10)
+        assert appended
+        copy(old, new)
+
+    monkeypatch.setattr(tiers.shutil, "copyfile", slow)
+    with Store.open(tmp_path / "store", segment_bytes=1) as store:
+        store.append([block(0)])
+        store.append([block(1)])
+        assert store.move_cold(tmp_path / "cold") > 0
+        assert rewards(store) == meant((0, 0), (1, 0), (2, 0))

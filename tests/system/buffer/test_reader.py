@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pictures import SIDE, episode
+from pictures import SIDE, episode, tells
 
 from user_gym.system import Buffer
+from user_gym.system.buffer.segment import Segment
 
 
 def two_cameras(steps=6, first=0, side=40, names=("one", "two"), **changes):
@@ -55,3 +56,35 @@ def test_a_run_ends_where_the_columns_of_an_episode_change(tmp_path):
             begin = batch.reward[:, 0]
             np.testing.assert_array_equal(batch.valid.sum(1), np.minimum(6, np.where(begin < 4, 4, 8) - begin))
             np.testing.assert_array_equal(batch.next_obs["state"][:, 0], begin + batch.valid.sum(1))
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_batches_are_right_when_nothing_is_in_the_page_cache(tmp_path, monkeypatch, noisy):
+    with Buffer.open(tmp_path / "buffer", threads=2) as buffer:
+        for number in range(6):
+            for chunk in episode(20, number, chunks=2, noisy=noisy):
+                buffer.append(chunk)
+    reads = []
+
+    def absent(segment, offset, pieces):
+        segment.expect(offset, sum(piece.nbytes for piece in pieces))
+        reads.append(offset)
+        return False
+
+    monkeypatch.setattr(Segment, "scatter_held", absent)
+    with Buffer.open(tmp_path / "buffer", threads=2, cache_bytes=0) as buffer:
+        for seed in range(3):
+            tells(buffer.sample(64, np.random.default_rng(seed)), noisy)
+    assert reads
+
+
+@pytest.mark.parametrize("steps", [511, 513, 1500])
+def test_more_rows_side_by_side_than_the_kernel_reads_at_once(tmp_path, steps):
+    """Of 1024 arrays: two cameras, and a row more than steps."""
+    (chunk,) = episode(steps, noisy=True)
+    chunk = replace(chunk, obs={**chunk.obs, "other": chunk.obs["camera"][::-1].copy()})
+    with Buffer.open(tmp_path / "buffer", durability="kill") as buffer:
+        buffer.append(chunk)
+        batch = buffer.read(np.arange(steps))
+        np.testing.assert_array_equal(batch.next_obs["camera"], chunk.obs["camera"][1:])
+        np.testing.assert_array_equal(batch.obs["other"], chunk.obs["other"][:-1])

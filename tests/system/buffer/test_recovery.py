@@ -149,16 +149,6 @@ def test_a_flipped_bit_is_found_quarantined_and_counted(tmp_path, place):
         assert store.append([pictured(1)]) == [(12, 4, False)]
 
 
-def test_a_flipped_bit_at_the_start_of_a_segment_costs_nothing(made):
-    flip(segments(made)[1], 2)
-    with pytest.raises(BadBlock), Store.open(made, read_only=True) as store:
-        rewards(store)
-    with Store.open(made) as store:
-        assert len(store.verify().bad) == 1
-        store.repair()
-        assert rewards(store) == ALL
-
-
 def test_repair_corrects_rows_that_point_to_another_block(tmp_path):
     with Store.open(tmp_path) as store:
         store.append([block(episode) for episode in range(3)])

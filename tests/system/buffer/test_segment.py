@@ -133,8 +133,8 @@ def test_a_file_that_is_no_segment_is_refused(tmp_path) -> None:
     for number, data in enumerate((b"", b"UGS1", b"SQLite format 3\0" * 8, b"UGS1\2" + bytes(59))):
         path = tmp_path / str(number)
         path.write_bytes(data)
-        with pytest.raises(BadBlock, match="head of segment"):
-            Segment.open(path)
+        with Segment.open(path) as opened, pytest.raises(BadBlock, match="head of segment"):
+            opened.check()
     with pytest.raises(FileNotFoundError):
         Segment.open(tmp_path / "none")
     with pytest.raises(FileExistsError):
@@ -191,3 +191,24 @@ def test_many_threads_read_while_one_appends(segment) -> None:
         thread.join(10)
     assert not wrong
     assert os.path.getsize(segment.path) == PLACES[-1] + 200 * len(BLOCKS[1])
+
+
+def test_what_is_not_in_memory_is_left_for_later(segment, monkeypatch) -> None:
+    offset = segment.append(bytes(range(200)))
+    rows = np.zeros((2, 100), np.uint8)
+    monkeypatch.setattr(os, "preadv", lambda *arguments: (_ for _ in ()).throw(BlockingIOError()))
+    expected = []
+    monkeypatch.setattr(segment, "expect", lambda *where: expected.append(where))
+    assert not segment.scatter_held(offset, list(rows))
+    assert expected == [(offset, 200)]
+    monkeypatch.undo()
+    assert segment.scatter_held(offset, list(rows))  # written a moment ago
+    assert rows.ravel().tolist() == list(range(200))
+
+
+def test_a_file_system_that_cannot_tell_is_waited_for() -> None:
+    memory = Segment("memory", os.memfd_create("segment"), 0)
+    offset, row = memory.append(bytes(range(100))), np.zeros(100, np.uint8)
+    assert memory.scatter_held(offset, [row])
+    assert row.tolist() == list(range(100))
+    memory.close()

@@ -8,6 +8,8 @@ from pictures import episode, tells
 from stores import flip, segments
 
 from user_gym.system import Buffer
+from user_gym.system.buffer.keeping import Keeping
+from user_gym.system.buffer.store import Store
 
 TIMEOUT = 60.0
 MODES = {"writer": False, "reader": True}
@@ -45,7 +47,8 @@ def test_a_flipped_byte_costs_its_block_and_what_hangs_on_it(tmp_path, mode, way
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_segment_that_is_deleted_costs_its_blocks_and_no_more(tmp_path, mode):
+def test_a_segment_that_is_deleted_costs_its_blocks_and_no_more(tmp_path, mode, monkeypatch):
+    monkeypatch.setattr(Keeping, "load", lambda self: None)  # whose file is open reads on
     filled(tmp_path / "buffer", segment_bytes=60_000)
     paths = segments(tmp_path / "buffer")
     assert len(paths) > 3
@@ -124,3 +127,23 @@ def test_transitions_that_left_memory_while_a_batch_was_drawn_are_not_mistaken_f
             buffer.append(light(number))
         assert buffer._reader._resident is not None
         assert buffer._reader._resident.positions(drawn, 0) is None
+
+
+def test_who_reads_in_another_process_follows_segments_to_a_cold_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(Keeping, "load", lambda self: None)  # whose file is open reads on
+    filled(tmp_path / "buffer", segment_bytes=60_000)
+    with Buffer.open(tmp_path / "buffer", read_only=True, cache_bytes=0) as reader:
+        with Store.open(tmp_path / "buffer") as store:
+            assert store.move_cold(tmp_path / "cold") > 0
+        assert len(seen(reader)) == len(reader) == 48
+
+
+def test_a_segment_that_is_gone_while_light_columns_are_loaded_is_no_matter_of_others(tmp_path, caplog):
+    filled(tmp_path / "buffer", segment_bytes=60_000)
+    segments(tmp_path / "buffer")[1].unlink()
+    with Buffer.open(tmp_path / "buffer", read_only=True) as reader:
+        if (thread := reader._keeping.thread) is not None:
+            thread.join(TIMEOUT)
+        assert "are not sampled until" in caplog.text
+        assert tells(reader.read(np.arange(8)), noisy=True).tolist() == list(range(8))
+        assert reader.stats()["light_bytes"] > 0

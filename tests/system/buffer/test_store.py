@@ -255,7 +255,7 @@ def test_pictures_come_back_bit_for_bit(tmp_path):
         found, _ = store.locate(np.array([0, STEPS, 2 * STEPS]))
         for row, one in enumerate(given):
             assert store.read_block(found.entry(row)).data == one.data
-            begin, stop = one.head.span(1, 2)
+            begin, stop = one.head.items.span(1, 2)
             piece = bytearray(stop - begin)
             store.readv(found.entry(row), begin, [piece])
             assert piece == one.data[begin:stop] == store.read(found.entry(row), begin, stop)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from user_gym.cli.buffer.opening import add_path, existing, size
 from user_gym.cli.buffer.progress import Progress
 from user_gym.cli.table import table
+from user_gym.errors import WrongRun
+
+if TYPE_CHECKING:
+    from user_gym.system.buffer.repair import Report
 
 _SHOWN = 20  # findings
+_log = logging.getLogger(__name__)
 
 
 def add(parts: Any) -> None:
@@ -17,8 +24,8 @@ def add(parts: Any) -> None:
     verify = parts.add_parser(
         "verify",
         help="read everything and compare it with its checksums",
-        description="Read every block and compare it with its checksums and with the index. Changes nothing; a run may be "
-        "writing meanwhile. Exit code 1 if something is damaged.",
+        description="Read every block and compare it with its checksums and with the index, and the labels. Changes nothing; a "
+        "run may be writing meanwhile. Exit code 1 if something is damaged.",
     )
     add_path(verify)
     verify.set_defaults(run=run_verify)
@@ -37,33 +44,52 @@ def add(parts: Any) -> None:
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Print what is bad. 1 where something is."""
+    from user_gym.system.buffer import label_file
     from user_gym.system.buffer.store import Store
 
     path = existing(arguments.path)
     with Store.open(path, read_only=True) as store, Progress("verifying", size) as progress:
         report = store.verify(progress)
     print(f"{report.blocks} blocks, {size(report.nbytes)}: {'all sound' if report.sound else f'{len(report.bad)} DAMAGED'}")
-    if report.sound:
+    if not report.sound:
+        _say(report)
+    labels = str(label_file.damage(path))
+    if labels:
+        print(f"labels DAMAGED: {labels}")
+    if report.sound and not labels:
         return 0
+    print(f"\nthe rest is usable; `user-gym buffer repair {path}` sets this aside")
+    return 1
+
+
+def _say(report: Report) -> None:
     rows = [(found.group, str(found.first), str(found.segment), str(found.offset), found.reason) for found in report.bad]
     print(table(("GROUP", "FIRST STEP", "SEGMENT", "BYTE", "WHAT"), rows[:_SHOWN]))
     if len(rows) > _SHOWN:
         print(f"... and {len(rows) - _SHOWN} more")
-    print(f"\nthe rest is usable; `user-gym buffer repair {path}` sets these aside")
-    return 1
 
 
 def run_repair(arguments: argparse.Namespace) -> int:
     """Set right what can be, and say what was done."""
+    from user_gym.system.buffer import label_file
     from user_gym.system.buffer.store import Store
 
     path = existing(arguments.path)
+    try:
+        with Store.open(path, read_only=True) as store:  # opening it to write repairs some of it
+            before: Mapping[str, float] = store.stats()
+    except WrongRun:  # if it is not ours, opening it to write says so
+        _log.warning("the index of %s cannot be read", path)
+        before = {}
     with Store.open(path, drop_absent=arguments.drop_absent) as store:
-        before = store.stats()
         with Progress("repairing segment", lambda number: f"{number:.0f}") as progress:
             store.repair(progress)
         after = store.stats()
-    aside = int(after["quarantined_blocks"] - before["quarantined_blocks"])
-    print(f"{aside} blocks went into quarantine; {int(after['quarantined_blocks'])} are there now")
-    print(f"transitions: {int(before['transitions'])} before, {int(after['transitions'])} now")
+        aside = int(after["quarantined_blocks"] - before.get("quarantined_blocks", 0))
+        print(f"{aside} blocks went into quarantine; {int(after['quarantined_blocks'])} are there now")
+        known = f"{int(before['transitions'])} before" if before else "not known before"
+        print(f"transitions: {known}, {int(after['transitions'])} now")
+        labels = str(label_file.repair(path))
+        if labels:
+            print(f"labels were damaged, and are set aside: {labels}")
     return 0

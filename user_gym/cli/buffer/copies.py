@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from user_gym.cli.buffer.opening import WHERE, add_path, existing, size
+from user_gym.cli.buffer.opening import WHERE, add_path, existing, nothing, size
 from user_gym.cli.buffer.progress import Progress
 from user_gym.errors import BadOption, WrongRun
 
@@ -45,23 +45,26 @@ def run_merge(arguments: argparse.Namespace) -> int:
     names: Sequence[str] = arguments.names or [""] * len(arguments.paths)
     if arguments.names and (len(names) != len(arguments.paths) or len(set(names)) < len(names)):
         raise BadOption("--names", names, f"{len(arguments.paths)} different names, one for each buffer")
-    return max([_copied(path, arguments.out, None, name) for path, name in zip(arguments.paths, names, strict=True)])
+    paths = [existing(path) for path in arguments.paths]  # all of them, before the first is copied
+    return max([_copied(path, arguments.out, None, name) for path, name in zip(paths, names, strict=True)])
 
 
 def run_split(arguments: argparse.Namespace) -> int:
     """Copy what a condition selects."""
-    return _copied(arguments.path, arguments.out, arguments.where, "")
+    return _copied(existing(arguments.path), arguments.out, arguments.where, "")
 
 
 def _copied(path: Path, out: Path, where: str | None, name: str) -> int:
-    from user_gym.system.buffer import copied_labels, copying, episodes
+    from user_gym.system.buffer import copied_labels, copying, episodes, outer
     from user_gym.system.buffer.store import Store
 
-    path = existing(path)
+    out = outer.folder(out)
     if out.exists() and (out.samefile(path) or not ((out / "index.sqlite").exists() or not any(out.iterdir()))):
         raise WrongRun(f"{out} is {'the buffer itself' if out.samefile(path) else 'no buffer'}; take another folder for OUT")
     with Store.open(path, read_only=True) as origin:
         wanted = None if where is None else episodes.chosen(origin, where)
+        if where is not None and not wanted:  # before a buffer is made for it
+            raise nothing(where)
         with Store.open(out) as target, Progress(f"copying {path}", size) as progress:
             copied = copying.copy(origin, target, wanted, name, progress)
             labels = copied_labels.copy_labels(path, out, name)

@@ -80,14 +80,20 @@ def _groups(store: Stored) -> list[dict[str, Any]]:
 
 
 def _columns(store: Stored) -> list[dict[str, Any]]:
-    """Each once for each way in which it is stored."""
+    """Each once for each way in which it is stored, with the robots that have it so."""
     from user_gym.system.buffer.layout import Layout
 
+    with store.lookup.reading() as catalog:
+        query = "SELECT robot, layout FROM origins GROUP BY robot, layout ORDER BY min(id)"
+        rows = catalog.database.execute(query).fetchall()
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for text in store.lookup.layouts():
+    for robot, text in rows:
         for column in Layout.parse(text.encode("ascii")).columns:
             made = {"name": column.key, "dtype": column.dtype.name, "shape": list(column.shape), "coding": column.coding.name}
-            found.setdefault((column.of, column.key, column.dtype.name, column.shape, column.coding.name), made)
+            key = (column.of, column.key, column.dtype.name, column.shape, column.coding.name)
+            robots = found.setdefault(key, {**made, "robots": []})["robots"]
+            if robot not in robots:
+                robots.append(robot)
     return list(found.values())
 
 
@@ -96,7 +102,7 @@ def _page(content: dict[str, Any]) -> str:
     parts = [
         f"{content['path']}",
         f"{int(stats['transitions'])} transitions in {sum(g['episodes'] for g in groups)} episodes; "
-        f"{size(stats['segment_bytes'])} in {int(stats['segments'])} files"
+        f"{size(stats['segment_bytes'])} in {int(stats['segments'])} file{'s' * (int(stats['segments']) != 1)}"
         + (f", {size(stats['cold_bytes'])} of them in a cold place" if stats["cold_bytes"] else ""),
     ]
     missing = {why: int(stats[f"transitions_{why}"]) for why in ("pruned", "quarantined", "orphaned")}
@@ -106,12 +112,22 @@ def _page(content: dict[str, Any]) -> str:
     rows = [_row(group) for group in groups]
     head = ("ROBOT", "TASK", "KIND", "SOURCE", "EPISODES", "SUCCESS", "STEPS", "BY HAND", "POLICY", "SIZE", "COLLECTED")
     parts += ["", table(head, rows)]
-    columns = [(c["name"], c["dtype"], "x".join(map(str, c["shape"])) or "-", c["coding"]) for c in content["columns"]]
-    parts += ["", table(("COLUMN", "TYPE", "SHAPE", "STORED AS"), columns)]
+    parts += ["", _table_of_columns(content["columns"])]
     if content["labels"]:
         labels = [(v["name"], str(v["version"]), str(v["steps"]), _date(v["time"]), v["source"]) for v in content["labels"]]
         parts += ["", table(("LABEL", "VERSION", "STEPS", "WRITTEN", "BY"), labels)]
     return "\n".join(parts)
+
+
+def _table_of_columns(columns: list[dict[str, Any]]) -> str:
+    """Whose each is, where not all robots have all."""
+    rows = [(c["name"], c["dtype"], "x".join(map(str, c["shape"])) or "-", c["coding"]) for c in columns]
+    head: tuple[str, ...] = ("COLUMN", "TYPE", "SHAPE", "STORED AS")
+    robots = {robot for column in columns for robot in column["robots"]}
+    if all(len(column["robots"]) == len(robots) for column in columns):
+        return table(head, rows)
+    owners = ["all" if len(c["robots"]) == len(robots) else ", ".join(robot or "-" for robot in c["robots"]) for c in columns]
+    return table((*head, "OF"), [(*row, owner) for row, owner in zip(rows, owners, strict=True)])
 
 
 def _row(group: dict[str, Any]) -> tuple[str, ...]:

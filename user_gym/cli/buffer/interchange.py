@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from user_gym.cli.buffer.opening import WHERE, add_path, existing
+from user_gym.cli.buffer.opening import WHERE, add_path, existing, writable
 from user_gym.cli.buffer.progress import Progress
 
 
@@ -43,6 +43,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     from user_gym.integrations import lerobot
 
     path = existing(arguments.path)
+    writable(arguments.out, "take another folder for OUT")
     with Progress("frames") as progress:
         made = lerobot.export(
             path, arguments.out, where=arguments.where, fps=arguments.fps, skip=arguments.skip, progress=progress

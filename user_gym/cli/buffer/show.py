@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from user_gym.cli.buffer.opening import WHERE, add_path, existing
+from user_gym.cli.buffer.opening import WHERE, add_path, existing, nothing, writable
 from user_gym.errors import BadOption, UnknownName
 
 if TYPE_CHECKING:
@@ -50,9 +50,12 @@ def run(arguments: argparse.Namespace) -> int:
     suffixes = (".rrd",) if arguments.rerun else _FORMATS
     if out is not None and out.suffix not in suffixes:
         raise BadOption("--out", str(out), f"a name that ends with {' or '.join(suffixes)}")
+    if out is not None and not out.parent.is_dir():
+        raise BadOption("--out", str(out), "a file in a folder that is there", f"make {out.parent} first")
+    if out is not None or not arguments.rerun:
+        writable(out or Path(), "take a file in another folder with --out")
     with Store.open(existing(arguments.path), read_only=True) as store:
-        wanted = None if arguments.where is None else episodes.chosen(store, arguments.where)
-        episode, others = _chosen(store, arguments.episode, wanted)
+        episode, others = _chosen(store, arguments.episode, arguments.where)
         if arguments.rerun:
             from user_gym.cli.buffer import viewer
 
@@ -70,22 +73,23 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(store: Stored, name: str | None, wanted: set[int] | None) -> tuple[Episode, list[str]]:
+def _chosen(store: Stored, name: str | None, where: str | None) -> tuple[Episode, list[str]]:
     """The episode that is meant, and names of others that would do, newest first. Raises UnknownName, BadOption."""
     from user_gym.system.buffer import episodes
 
     found = episodes.episodes(store)
-    if wanted is not None:
+    if not found:
+        raise BadOption("path", str(store.folder), "a buffer with an episode", "this one is empty; take another")
+    if where is not None:
+        wanted = episodes.chosen(store, where)
         found = [episode for episode in found if wanted & {piece.entry.first for piece in episode.pieces}]
+        if not found:
+            raise nothing(where)
     if name is not None:
         named = [episode for episode in found if episode.name == name]
         if not named:
             raise UnknownName("episode", name, [episode.name for episode in found[-_LISTED:]], "the newest are listed here")
         return max(named, key=lambda episode: episode.steps), []
-    if not found:
-        raise BadOption(
-            "show", "nothing", "a buffer with an episode that is meant", "there is none; see `user-gym buffer info`"
-        )
     return found[-1], [episode.name for episode in found[-2::-1]]
 
 

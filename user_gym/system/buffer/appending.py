@@ -18,6 +18,7 @@ from user_gym.system.buffer.encoder import Encoder
 from user_gym.system.buffer.kinds import Kind, rows_of
 from user_gym.system.buffer.query import Query
 from user_gym.system.buffer.store import Store
+from user_gym.system.chunk import check_types
 
 TRAINING = "training"  # the group of blocks that is sampled
 _SLACK = 64  # one in so many transitions leaves at once from a full buffer: a commit for many appends
@@ -98,7 +99,7 @@ class Appender:
 
     def _is_there(self, number: int | None) -> bool:
         """Whether a transition can be read; None: one that is about to be stored."""
-        return number is None or bool(self._lookup.live.contains(np.array([number]))[0])
+        return number is None or number in self._lookup.live
 
     def _make_room(self, incoming: Sequence[_Incoming]) -> None:
         """The oldest chunks leave, whole, so that there is room for others; and a few more, to do it seldom."""
@@ -135,7 +136,8 @@ class _Incoming(NamedTuple):
     @classmethod
     def of(cls, item: Chunk | Block) -> _Incoming:
         """Of a chunk, encoded or not; what is not sampled has no rows."""
-        if isinstance(item, Chunk):
+        if not isinstance(item, Block):
+            check_types(item)
             rows, head = _rows(item), item
             steps = len(item)
         else:

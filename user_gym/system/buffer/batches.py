@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ Rewards = Callable[[I64], F32]  # numbers of transitions, of any shape -> their 
 OBS, EXTRA = "obs.", "extra."
 STEP = ("action", "ordered", "reward", "terminated", "truncated", "policy_version", "is_intervention")
 _STEP = frozenset(STEP)
+_BOOL = np.dtype(np.bool_)
 
 
 def columns_of(chunk: Chunk) -> dict[str, NDArray[Any]]:
@@ -51,6 +53,12 @@ def steps_of(batch: Batch) -> dict[str, NDArray[Any]]:
     return arrays | {EXTRA + name: array for name, array in batch.extra.items()}
 
 
+def nbytes(batch: Batch) -> int:
+    """Bytes of its arrays."""
+    arrays = (*batch.obs.values(), *batch.next_obs.values(), *steps_of(batch).values())
+    return sum([array.nbytes for array in arrays])
+
+
 def rows_of_batch(batch: Batch) -> Rows:
     """What a row of each of its columns is, of one step."""
     lead = 1 if batch.valid is None else 2
@@ -59,26 +67,38 @@ def rows_of_batch(batch: Batch) -> Rows:
 
 
 def fits(out: Batch, rows: Rows, n: int, horizon: int) -> bool:
-    """Whether `out` is a whole batch of n rows like these, in arrays that bytes of a file can be read into."""
-    lead = (n,) if horizon == 1 else (n, horizon)
-    if out.obs.keys() != out.next_obs.keys() or len(out.obs) + len(STEP) + len(out.extra) != len(rows):
+    """Whether `out` is a whole batch of n rows like these, in arrays that bytes of a file can be read into.
+
+    It is asked of each batch that is drawn, so it is kept short.
+    """
+    obs, after, extra = out.obs, out.next_obs, out.extra
+    if obs.keys() != after.keys() or len(obs) + len(STEP) + len(extra) != len(rows):
         return False
-    if (out.valid is None) != (horizon == 1) or (out.valid is not None and not _fits(out.valid, lead, np.dtype(np.bool_), ())):
+    lead = (n,) if horizon == 1 else (n, horizon)
+    if (out.valid is None) != (horizon == 1) or (out.valid is not None and not _fits(out.valid, lead, _BOOL)):
         return False
     for key, (dtype, shape) in rows.items():
-        if key.startswith(OBS):
-            name = key[len(OBS) :]
-            if name not in out.obs or not _fits(out.next_obs[name], (n,), dtype, shape):
+        if key in _STEP:
+            if not _fits(getattr(out, key), lead + shape, dtype):
                 return False
-            array, first = out.obs[name], (n,)
-        else:
-            array, first = out.extra.get(key[len(EXTRA) :]) if key.startswith(EXTRA) else getattr(out, key), lead
-        if not _fits(array, first, dtype, shape):
+        elif key.startswith(OBS):
+            name, size = key[len(OBS) :], (n, *shape)
+            if not _fits(obs.get(name), size, dtype) or not _fits(after.get(name), size, dtype):
+                return False
+        elif not _fits(extra.get(key[len(EXTRA) :]), lead + shape, dtype):
             return False
     return True
 
 
-def _fits(array: NDArray[Any] | None, lead: tuple[int, ...], dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
-    if array is None or array.dtype != dtype or array.shape != lead + shape:
-        return False
-    return array.flags.c_contiguous and array.flags.writeable
+def whole_of(rows: Rows, n: int, horizon: int, out: Batch | None) -> Batch | None:
+    """A batch for n rows of one kind, `out` if there is one; None where that is no such batch, but may have room for more."""
+    if out is None:
+        return empty(rows, n, horizon)
+    if not fits(out, rows, n, horizon):
+        return None
+    return out if out.padding is None else replace(out, padding=None)
+
+
+def _fits(array: NDArray[Any] | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    # carray: C order, aligned and writable
+    return array is not None and array.shape == shape and array.dtype == dtype and array.flags.carray

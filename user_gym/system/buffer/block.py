@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from user_gym.core import Chunk
 from user_gym.errors import BadBlock, BadOption
 from user_gym.system.buffer.head import Head
+from user_gym.system.buffer.items import row_bytes
 from user_gym.system.buffer.layout import EXTRA, OBS, STEP, Column
 from user_gym.system.buffer.prefix import Bytes, stored_from, stored_to
 
@@ -69,18 +70,24 @@ class Block:
         if light:
             rows[first:] = head.light(column.key)
         else:
-            begin, stop = head.span(first, end - 1)
-            head.decode(memoryview(self.data)[begin:stop], begin, range(first, end), {column.key: list(rows[first:])})
+            begin, stop = head.items.span(first, end - 1)
+            head.items.decode(
+                memoryview(self.data)[begin:stop], begin, range(first, end), {column.key: row_bytes(rows[first:])}
+            )
         return rows
 
 
-def read_block(data: Bytes) -> Block:
+def read_block(data: Bytes, most_light: int | None = None) -> Block:
     """The block that these bytes are, from the first to the last; the items are verified when they are decoded.
+
+    Args:
+        data: the bytes.
+        most_light: as of `Head.parse`.
 
     Raises:
         BadBlock: they are no block, are damaged before the heavy region, or are too few or too many.
     """
-    head = Head.parse(data)
+    head = Head.parse(data, most_light)
     if len(data) != head.block_bytes:
         raise BadBlock("number of bytes", len(data), f"{head.block_bytes}, as the head says")
     return Block(bytes(data), head)

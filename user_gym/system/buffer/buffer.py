@@ -9,10 +9,7 @@ from __future__ import annotations
 from atexit import register, unregister
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -20,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import I64, Acknowledgement, Batch, Chunk, whole
-from user_gym.errors import BadOption, Gone
-from user_gym.system.buffer import connection
+from user_gym.errors import BadOption
+from user_gym.system.buffer import connection, outer, sampling
 from user_gym.system.buffer.appending import TRAINING, Appender
 from user_gym.system.buffer.batches import Allocate, Rewards, empty, rows_of_batch
 from user_gym.system.buffer.block import Block
@@ -34,14 +31,15 @@ from user_gym.system.buffer.gate import Gate
 from user_gym.system.buffer.keeping import Keeping
 from user_gym.system.buffer.labels import Labels
 from user_gym.system.buffer.layout import Layout
-from user_gym.system.buffer.loader import Loader, Wants
+from user_gym.system.buffer.loader import Loader
 from user_gym.system.buffer.memory import MemoryFiles
 from user_gym.system.buffer.mixed import join
 from user_gym.system.buffer.query import Query
 from user_gym.system.buffer.reader import Reader
+from user_gym.system.buffer.sampling import Wants
 from user_gym.system.buffer.shunning import Shunning
 from user_gym.system.buffer.store import SEGMENT_BYTES, Store
-from user_gym.system.buffer.unreadable import Damaged
+from user_gym.system.buffer.temporary import TemporaryFolder
 from user_gym.system.buffer.view import View
 
 Result = TypeVar("Result")
@@ -68,12 +66,12 @@ class Buffer:
     ) -> None:
         self.query, self.labels = query, labels
         self._store, self._lookup, self._clean = store, store.lookup, clean
-        self._fetch = Fetch(store, cache_bytes - cache_bytes // _LIGHT, threads)
+        self._fetch = Fetch(store, cache_bytes, lambda: self._reader.nbytes, threads)
         self._reader = Reader(self._lookup, self._fetch, cache_bytes // _LIGHT)
         self._chunks = Chunks(store, self._fetch)
         self._gate = Gate(f"buffer {store.folder}")
         self._shunning = Shunning(store, self._fetch)
-        self._keeping = Keeping(self._lookup, self._fetch, self._reader, self._shunning)
+        self._keeping = Keeping(self._lookup, self._fetch, self._reader, self._shunning, self._gate)
         self._appending = Lock()
         self._appender = Appender(store, query, capacity, dict(lossy or {}))
 
@@ -104,22 +102,27 @@ class Buffer:
             lossy: observation or extra column -> quality of JPEG, 1..100. Without it, every bit comes back.
 
         Raises:
+            BadOption: an option is outside what is allowed.
             Busy: another process writes this buffer.
-            Unwritable: the folder may not be written.
-            WrongRun: the folder holds something else, or (read-only) no buffer.
+            Unwritable: the folder may not be written, or not even be read.
+            WrongRun: the path is a file, or the folder holds something else, such as a buffer in a folder of its own, or
+                (read-only) no buffer.
         """
         if capacity is not None:
             capacity = whole("capacity", capacity, 1, "1 transition or more, a whole number, or None for no bound")
         cache_bytes, threads = whole("cache_bytes", cache_bytes, 0), whole("threads", threads, 1)
+        if path == MEMORY and read_only:
+            raise BadOption("read_only", True, f"False with {MEMORY!r}: nobody else writes that", "take the path of a folder")
         with ExitStack() as undo:
             clean = _nothing
             if path == MEMORY:
-                path = mkdtemp(prefix="user-gym-")  # of the index: some 300 bytes a chunk
-                clean = partial(rmtree, path, ignore_errors=True)
+                folder = TemporaryFolder.make()  # of the index: some 300 bytes a chunk
+                clean = folder.remove
                 undo.callback(clean)
-                store = Store.open(path, durability="kill", segment_bytes=segment_bytes, files=MemoryFiles)
+                store = Store.open(folder.path, durability="kill", segment_bytes=segment_bytes, files=MemoryFiles)
                 durability = "kill"
             else:
+                outer.refuse(outer.folder(path))
                 store = Store.open(path, durability=durability, segment_bytes=segment_bytes, read_only=read_only)
             undo.callback(store.close)
             query = Query(connection.connect_reader(store.folder))
@@ -159,19 +162,14 @@ class Buffer:
 
     def sample(self, n: int, rng: np.random.Generator, horizon: int = 1, out: Batch | None = None) -> Batch:
         """As `core.Storage.sample`."""
-        n, horizon = whole("n", n, 1), whole("horizon", horizon, 1)
-        while True:
-            try:
-                return self.read(self.draw(n, rng), horizon, out)
-            except Gone:
-                continue  # pruned, or found damaged, after it was drawn
+        return sampling.sample(self, n, rng, horizon, out)
 
     def draw(self, n: int, rng: np.random.Generator) -> I64:
         """Numbers of n transitions, uniform over those stored now. Raises BadOption where there are none."""
-        live = self._lookup.live
-        if not len(live):
+        live = self._lookup.recent
+        if not live.count:
             raise BadOption("sample", n, "nothing yet: the buffer is empty", "append a chunk first")
-        places = rng.integers(0, len(live), n)
+        places = rng.integers(0, live.count, n)
         return live.numbers(places) if len(live.gaps) else places
 
     def read(
@@ -182,11 +180,15 @@ class Buffer:
         due: Due | None = None,
         rewards: Rewards | None = None,
     ) -> Batch:
-        """The transitions with these numbers; see `Reader.read`. Raises Gone if one of them is not there any more."""
+        """The transitions with these numbers; see `Reader.read`.
+
+        Raises:
+            BadOption: there was never a transition of such a number.
+            Gone: one of them is not there any more. One that a `Loader` drew earlier may have left since, and still come.
+        """
+        if due is None:
+            numbers = sampling.checked(numbers, self._lookup.live)
         try:
-            with self._gate:
-                return self._reader.read(numbers, horizon, out, due, rewards)
-        except (Gone, Damaged):
             return self._tried(lambda: self._reader.read(numbers, horizon, out, due, rewards), numbers)
         finally:
             self._keeping.catch_up()
@@ -205,7 +207,10 @@ class Buffer:
         return View(self, parse(where, self.labels.names), reward, last)
 
     def chunk(self, number: int) -> Chunk:
-        """The chunk that holds the transition with this number, decoded. Raises Gone."""
+        """The chunk that holds the transition with this number, decoded; without a first step whose observation is gone.
+
+        Raises Gone.
+        """
         return self._tried(lambda: self._chunks.chunk(number), np.array([number]))
 
     @property

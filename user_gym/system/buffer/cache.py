@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
 Value = TypeVar("Value")
+Wanted = TypeVar("Wanted")
 _ADMITTED = 8  # of so many values that nobody is known to want, a full cache lets one in
 
 
@@ -41,6 +42,25 @@ class Cache(Generic[Value]):
         self._due: dict[Hashable, int] = {}
         self._latest: list[tuple[int, int, Hashable]] = []  # heap of (-due, tie, key); an entry whose due changed is skipped
         self._ties = self._hits = self._misses = self._evicted = self._nbytes = self._refused = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes now."""
+        return self._nbytes
+
+    def bound(self, limit: int) -> None:
+        """Another limit; what is needed least makes room."""
+        if limit == self._limit:
+            return
+        with self._lock:
+            self._limit = limit
+            while self._nbytes > limit and self._values:
+                self._evict()
+
+    def missing(self, wanted: Iterable[Wanted], key: Callable[[Wanted], Hashable]) -> list[Wanted]:
+        """Those that are not here; it counts as no use."""
+        with self._lock:
+            return [one for one in wanted if key(one) not in self._values]
 
     def get(self, key: Hashable, due: int | None = None) -> Value | None:
         """What was put under `key`, or None. `due`: number of the batch that wants it next; None: none that is known."""

@@ -7,8 +7,9 @@ All that changes for blocks already there (they moved, became a gap, their episo
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from user_gym.system.buffer.gaps import Live
 SEGMENTS = "segments"  # a counter, like those of the groups
 MOVED, GAP, DROPPED, SUCCESS = "moved", "gap", "dropped", "success"  # kinds of change
 ORPHANED = "orphaned"  # reason of a gap: the block that holds the observation before this transition is not here
+_NEWS = 4096  # commits, and blocks of each, that are kept for who follows without asking SQLite
 _PLACE = ", ".join(f'"{name}"' for name in schema.PLACE)
 
 
@@ -28,6 +30,7 @@ class Beside(NamedTuple):
 
     first: int
     follows: bool
+    origin: int
 
 
 class Change(NamedTuple):
@@ -39,11 +42,25 @@ class Change(NamedTuple):
     last: int  # of the last
 
 
+class Committed(NamedTuple):
+    """What a commit brought."""
+
+    number: int  # 1, 2, ...
+    blocks: list[tuple[int, ...]] | None  # rows as of `schema.PLACE`, where it only added blocks, and few; None: more than that
+
+
 class Catalog:
-    """The tables over one connection. Not thread-safe: its owner locks."""
+    """The tables over one connection. Not thread-safe: its owner locks.
+
+    Attributes:
+        commits: how many it made; other threads see by it that there is something new.
+        news: the newest of them, for one other thread, which takes them out.
+    """
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        self.database = database
+        self.database, self.commits = database, 0
+        self.news: deque[Committed] = deque(maxlen=_NEWS)
+        self._blocks: list[tuple[int, ...]] | None = []  # as in Committed, of the transaction that is open
         self._sources: dict[str, int] = {}
         self._origins: dict[tuple[str, ...], int] = {}
 
@@ -54,11 +71,14 @@ class Catalog:
     def commit(self) -> None:
         """It holds from here on."""
         self.database.execute("COMMIT")
+        self.news.append(Committed(self.commits + 1, self._blocks))
+        self.commits, self._blocks = self.commits + 1, []
 
     def rollback(self) -> None:
         """It never was."""
         self._sources.clear()  # numbers given inside the transaction
         self._origins.clear()
+        self._blocks = []
         if self.database.in_transaction:
             self.database.execute("ROLLBACK")
 
@@ -158,11 +178,11 @@ class Catalog:
     def beside(self, table: str, source: int, episode: int, sequence: int) -> tuple[Beside | None, Beside | None]:
         """The chunks before and after one in its episode, as far as they are here."""
         query = (
-            f"SELECT sequence, first, follows FROM {table} "
+            f"SELECT sequence, first, follows, origin FROM {table} "
             "WHERE source = ? AND episode = ? AND sequence BETWEEN ? AND ? ORDER BY sequence"
         )
         rows = self.database.execute(query, (source, episode, sequence - 1, sequence + 1)).fetchall()
-        sides = {row[0] - sequence: Beside(row[1], bool(row[2])) for row in rows}
+        sides = {row[0] - sequence: Beside(row[1], bool(row[2]), row[3]) for row in rows}
         return sides.get(-1), sides.get(1)
 
     def raw_of(self, firsts: Iterable[int]) -> list[int]:
@@ -197,8 +217,12 @@ class Catalog:
 
     # What changes.
 
-    def insert(self, table: str, row: Sequence[int | float]) -> None:
+    def insert(self, table: str, row: tuple[Any, ...]) -> None:
         """A block, its values in the order of the schema."""
+        if table == "blocks" and self._blocks is not None:
+            self._blocks.append(row[: len(schema.PLACE)])
+            if len(self._blocks) > _NEWS:
+                self._blocks = None
         self.database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
     def count(self, group: str, total: int) -> None:
@@ -245,11 +269,13 @@ class Catalog:
 
     def note(self, kind: str, firsts: Iterable[int]) -> None:
         """Something changed for each of these blocks."""
+        self._blocks = None
         rows = ((kind, first, first) for first in firsts)
         self.database.executemany("INSERT INTO changes (kind, first, last) VALUES (?, ?, ?)", rows)
 
     def note_run(self, kind: str, first: int, last: int) -> None:
         """Something changed for all blocks from one to another."""
+        self._blocks = None
         self.database.execute("INSERT INTO changes (kind, first, last) VALUES (?, ?, ?)", (kind, first, last))
 
     def add_gap(self, first: int, steps: int, reason: str, detail: str = "") -> None:

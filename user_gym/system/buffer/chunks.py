@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import I64, Chunk
-from user_gym.errors import BadBlock
+from user_gym.errors import BadBlock, Gone
 from user_gym.system.buffer.batches import OBS
+from user_gym.system.buffer.beginning import without_first
 from user_gym.system.buffer.entries import ABSENT, Entries
 from user_gym.system.buffer.fetch import Fetch
 from user_gym.system.buffer.head import Head
+from user_gym.system.buffer.items import row_bytes
 from user_gym.system.buffer.stored import Stored
 from user_gym.system.buffer.unreadable import Damaged
 
@@ -25,14 +27,21 @@ class Chunks:
         self._stored, self._lookup, self._fetch = stored, stored.lookup, fetch
 
     def chunk(self, number: int) -> Chunk:
-        """The chunk that holds the transition with this number, decoded. Raises Gone, Damaged."""
+        """The chunk that holds the transition with this number, decoded; without a first step whose observation is gone.
+
+        Raises Gone, Damaged.
+        """
         entry, before = self._lookup.find(np.array([number])).entry(0), None
         if entry.before != ABSENT:
             before = self._last_observation(self._lookup.find(np.array([entry.before])))
         try:
-            return self._stored.read_block(entry).chunk(before)
+            block = self._stored.read_block(entry)
+            chunk = without_first(block) if block.head.follows and before is None else block.chunk(before)
         except BadBlock as error:
             raise Damaged(entry.first, error) from error
+        if chunk is None:
+            raise Gone(f"the observation before step {number} of the buffer is not there any more")
+        return chunk
 
     def steps(self, numbers: I64, names: Sequence[str]) -> Mapping[str, NDArray[Any]]:
         """Columns of steps by their names in a chunk, for transitions in ascending order. Raises Gone, Damaged."""
@@ -53,7 +62,7 @@ class Chunks:
         obs = {key: column for key, column in columns.items() if key.startswith(OBS)}
         last = {key: np.empty((1, *column.shape), column.dtype) for key, column in obs.items()}
         self._fetch.light(block, row, {key: array for key, array in last.items() if key in head.layout.light})
-        heavy = {key: list(array) for key, array in last.items() if key in head.layout.heavy}
+        heavy = {key: row_bytes(array) for key, array in last.items() if key in head.layout.heavy}
         if heavy:
             self._fetch.heavy(block, row, heavy)
         return {key[len(OBS) :]: array[0] for key, array in last.items()}

@@ -7,15 +7,25 @@ row of a block holds an observation only. Positions count up forever; rows that 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import I64, Batch
-from user_gym.system.buffer.batches import OBS, STEP, Rows
+from user_gym.system.buffer.batches import EXTRA, OBS, STEP, Rows
 
 _FIRST_ROWS = 1024
+_MOST_ROOM = 3  # times the rows that are left, or memory is given back
+_ROOM = 9  # quarters of the rows that are left: as many again come before they leave, and a little
+
+
+class _Listed(NamedTuple):
+    """Columns by what they belong to, under the names that batches have for them."""
+
+    obs: list[tuple[str, NDArray[Any]]]
+    step: list[tuple[str, NDArray[Any]]]
+    extra: list[tuple[str, NDArray[Any]]]
 
 
 class Columns:
@@ -62,13 +72,28 @@ class Columns:
                 column[at + 1 : at + steps + 1] = columns[key]
         self.end = first + steps + 1
 
-    def drop_before(self, position: int) -> None:
-        """Rows below are not needed any more; their memory is given back when they are half of all."""
-        if 2 * (position - self.begin) > max(self.end - self.begin, _FIRST_ROWS):
-            kept = slice(position - self.begin, self.end - self.begin)
-            self._columns = {key: column[kept].copy() for key, column in self._columns.items()}
+    def drop_before(self, position: int, coming: int = 0) -> None:
+        """Rows below are not needed any more; where they are a quarter of all, the others take their place.
+
+        Who calls this counts transitions, which are half of those here by then; rows are a few more, and never so evenly, so
+        that half of them would now be reached and now be missed, and twice as many rows be here before it is tried again.
+        The arrays stay where they are, unless they have room for three times what is left and `coming`, rows that are about to
+        come: to make and free some of this size again and again leaves holes between what else is in memory, which so grows to
+        twice the size.
+        """
+        gone, left = position - self.begin, self.end - position
+        if 4 * gone <= max(self.end - self.begin, _FIRST_ROWS):
+            return
+        if self._size > max(_MOST_ROOM * (left + coming), _FIRST_ROWS):
+            self._size = max(_ROOM * (left + coming) // 4, _FIRST_ROWS)
+            self._columns = {key: _grown(column[gone : gone + left], self._size) for key, column in self._columns.items()}
             self._listed = self._named()
-            self.begin, self._size = position, self.end - position
+        else:
+            for column in self._columns.values():
+                for begin in range(0, left, gone):  # pieces that do not overlap with where they go, or numpy makes copies
+                    end = min(begin + gone, left)
+                    column[begin:end] = column[begin + gone : end + gone]
+        self.begin = position
 
     def gather_steps(self, positions: I64, batch: Batch) -> None:
         """Write single steps into a batch, with the observations before and after. Columns that are not here stay as they are.
@@ -77,14 +102,14 @@ class Columns:
         """
         rows, obs, after = positions - self.begin, batch.obs, batch.next_obs
         later = rows + 1
-        for key, name, column in self._listed:
-            if key in STEP:
-                column.take(rows, 0, getattr(batch, key), "clip")
-            elif key.startswith(OBS):
-                column.take(rows, 0, obs[name], "clip")
-                column.take(later, 0, after[name], "clip")
-            else:
-                column.take(rows, 0, batch.extra[name], "clip")
+        listed = self._listed
+        for name, column in listed.obs:
+            column.take(rows, 0, obs[name], "clip")
+            column.take(later, 0, after[name], "clip")
+        for name, column in listed.step:
+            column.take(rows, 0, getattr(batch, name), "clip")
+        for name, column in listed.extra:
+            column.take(rows, 0, batch.extra[name], "clip")
 
     def gather(self, positions: I64, out: Mapping[str, NDArray[Any]]) -> None:
         """Write columns by their keys: out[key][i] becomes the row at positions[i], of any shape."""
@@ -105,8 +130,13 @@ class Columns:
             self._columns = {key: _grown(column, self._size) for key, column in self._columns.items()}
             self._listed = self._named()
 
-    def _named(self) -> list[tuple[str, str, NDArray[Any]]]:
-        return [(key, key.partition(".")[2], column) for key, column in self._columns.items()]
+    def _named(self) -> _Listed:
+        columns = self._columns
+        return _Listed(
+            [(key[len(OBS) :], column) for key, column in columns.items() if key.startswith(OBS)],
+            [(key, column) for key, column in columns.items() if key in STEP],
+            [(key[len(EXTRA) :], column) for key, column in columns.items() if key.startswith(EXTRA)],
+        )
 
 
 def _grown(old: NDArray[Any], rows: int) -> NDArray[Any]:

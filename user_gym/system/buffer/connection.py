@@ -1,18 +1,19 @@
-"""Connections to index.sqlite: the writer's, readers', and one for conditions that strangers wrote. It knows no tables."""
+"""Connections to index.sqlite: the writer's and readers', and a bound on what they may compute. It asks no table."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-from user_gym.errors import WrongRun
+from user_gym.errors import Unwritable, WrongRun
+from user_gym.system.buffer import schema
+from user_gym.system.buffer.files import FOLDER
 
 NAME = "index.sqlite"
+_LOG = 4000  # pages of the log, 16 MB, after which it is played into the index: with SQLite's 1000 that takes half of a commit
 BUSY = 10.0  # s that a connection waits for another's lock: a commit or a checkpoint, never a whole session
-Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
 
 
 def connect_writer(folder: Path, durable: bool) -> sqlite3.Connection:
@@ -23,6 +24,7 @@ def connect_writer(folder: Path, durable: bool) -> sqlite3.Connection:
         database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         database.execute("PRAGMA secure_delete = OFF")  # zeroing what is freed doubles the cost of pruning
         database.execute("PRAGMA cache_size = -16384")  # KiB
+        database.execute(f"PRAGMA wal_autocheckpoint = {_LOG}")
     except sqlite3.Error:
         database.close()
         raise
@@ -33,11 +35,50 @@ def connect_reader(folder: Path) -> sqlite3.Connection:
     """One that sees what is committed and writes nothing, also on media that cannot be written.
 
     Raises:
-        WrongRun: there is no index.
+        WrongRun: there is no index, or it is damaged, unfinished, another program's or of another version.
+        Unwritable: it may not even be read.
     """
     path = folder / NAME
-    if not path.exists():
-        raise WrongRun(f"{folder} holds no buffer: there is no {NAME}; open it once to write, which rebuilds a lost index")
+    try:
+        _expect(folder)
+        database = _connect_reader(path)
+        try:
+            finished = schema.check(database, path)
+        except BaseException:
+            database.close()
+            raise
+    except PermissionError as error:  # the folder may not be entered, or the log not be read
+        raise Unwritable(f"buffer {folder} may not be read: {error}; give this user the right to") from error
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+            raise Unwritable(f"{path} may not be read: {error}; give this user the right to") from error
+        if code not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        raise WrongRun(
+            f"{path} is damaged: {error}; open it once to write, or `user-gym buffer repair` it, which "
+            "makes a new one from the segments"
+        ) from error
+    if not finished:
+        database.close()
+        raise WrongRun(f"{path} is empty: a kill came while it was made; open it once to write, which makes it anew")
+    return database
+
+
+def _expect(folder: Path) -> None:
+    """Raises WrongRun where there is no index."""
+    if not folder.exists():
+        cure = "begin with the process that writes it, or take another path"
+        raise WrongRun(f"{folder} holds no buffer: there is no such folder; {cure}")
+    if (folder / NAME).exists():
+        return
+    if not (folder / FOLDER).is_dir():
+        raise WrongRun(f"{folder} holds no buffer; take a folder with {NAME} and {FOLDER}/")
+    cure = "open it once to write, or `user-gym buffer repair` it, which makes a lost index anew"
+    raise WrongRun(f"{folder} holds no buffer: there is no {NAME}; {cure}")
+
+
+def _connect_reader(path: Path) -> sqlite3.Connection:
     database = _connect(f"file:{_quoted(path)}?mode=ro")
     try:
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -48,23 +89,6 @@ def connect_reader(folder: Path) -> sqlite3.Connection:
     except sqlite3.Error:
         database.close()
         raise
-    return database
-
-
-def connect_restricted(folder: Path, authorizer: Authorizer, steps: int) -> sqlite3.Connection:
-    """A reader's for conditions of strangers: all that they do passes `authorizer`, as in sqlite3.
-
-    Args:
-        folder: of the store.
-        authorizer: as `sqlite3.Connection.set_authorizer`.
-        steps: instructions of SQLite's machine after which a statement ends with sqlite3.OperationalError "interrupted".
-            A scan takes 10 to 60 a block.
-    """
-    database = connect_reader(folder)
-    for limit, value in _LIMITS.items():
-        database.setlimit(limit, value)
-    database.set_authorizer(authorizer)
-    limit_steps(database, steps)
     return database
 
 
@@ -82,13 +106,6 @@ def limit_steps(database: sqlite3.Connection, steps: int) -> None:
 
 
 _TICK = 10_000  # instructions between two looks at what is left: about 0.1 ms
-_LIMITS = {
-    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
-    sqlite3.SQLITE_LIMIT_LENGTH: 10_000_000,
-    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 100,
-}
 
 
 def _connect_still(path: Path) -> sqlite3.Connection:

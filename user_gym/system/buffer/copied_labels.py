@@ -44,14 +44,16 @@ def copy_labels(origin: Path, target: Path, name: str = "") -> int:
 
 
 def _copy(given: Labels, taken: Labels, there: Query, label: str, name: str, chunks: list[_Chunk]) -> int:
-    made: list[Labelled] = []
+    made, begun = list[Labelled](), label in taken.names
     for source, episode, sequence, first, steps in chunks:
         values = given.at(label, np.arange(first, first + steps))
         source = f"{name}/{source}" if name else source
         place = there.place(source, episode, sequence) if np.isfinite(values).any() else None
         if place is None or place[1] != steps:
             continue
-        new = np.isfinite(values) & np.isnan(taken.at(label, np.arange(place[0], place[0] + steps)))
+        new = np.isfinite(values)
+        if begun:
+            new &= np.isnan(taken.at(label, np.arange(place[0], place[0] + steps)))
         if new.any():
             made.append(Labelled(source, episode, sequence, np.where(new, values, np.float32(0.0)), new))
     if made:

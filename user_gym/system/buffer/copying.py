@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from user_gym.errors import BadBlock, BadOption
+from user_gym.errors import BadBlock, BadOption, Gone
 from user_gym.system.buffer import schema
 from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.encoder import Encoder
@@ -35,7 +35,7 @@ class Copied:
     nbytes: int = 0  # of them
     known: int = 0  # blocks that were there already
     recoded: int = 0  # of those that came: decoded and encoded anew
-    bad: list[Finding] = field(default_factory=list)  # cannot be read; they stayed behind
+    bad: list[Finding] = field(default_factory=list)  # cannot be read, or left meanwhile; they stayed behind
 
 
 class _Row(NamedTuple):
@@ -77,7 +77,7 @@ def copy(
                     waiting.append(renamed(block, f"{name}/{row.source}") if name else block)
                     copied.blocks, copied.nbytes = copied.blocks + 1, copied.nbytes + len(waiting[-1].data)
                     copied.recoded += recoded
-            except BadBlock as error:
+            except (BadBlock, Gone) as error:  # damaged, without a file, or pruned meanwhile
                 copied.bad.append(Finding(group, row.entry.first, row.entry.segment, row.entry.offset, str(error)))
             done += row.entry.nbytes
             if len(waiting) == _MOST or sum(len(block.data) for block in waiting) >= _BATCH:
@@ -113,7 +113,7 @@ def _rows(origin: Stored, group: str, wanted: Collection[int] | None) -> list[_R
 def _block(origin: Stored, group: str, row: _Row, coming: Collection[int], encoder: Encoder) -> tuple[Block, bool]:
     """A block, all its bytes verified, and whether it was encoded anew."""
     block = origin.read_block(row.entry)
-    block.head.verify_all(block.data)
+    block.head.items.verify_all(block.data)
     found = (block.head.group, block.head.source, block.head.episode, block.head.sequence)
     if found != (expected := (group, row.source, row.episode, row.sequence)):
         raise BadBlock("group, source, episode, sequence", found, f"{expected}, as the index says", row.entry.offset)

@@ -9,8 +9,8 @@ import json
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
-from typing import Any
+from itertools import accumulate, groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from user_gym.errors import BadChunk, BadOption
 from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.codec import RAW, Coding, encode, press
 from user_gym.system.buffer.head import Head
+from user_gym.system.buffer.items import Items
 from user_gym.system.buffer.layout import (
     EXTRA,
     HEAVY_BYTES,
@@ -45,6 +46,7 @@ from user_gym.system.buffer.prefix import (
     TEXTS,
     VERSION,
     padded,
+    read_light,
     stored_from,
 )
 from user_gym.system.buffer.trial import LZ4, ZSTD, Trial
@@ -64,6 +66,17 @@ class _Plan:
     light: tuple[int, ...]  # which of them are
     heavy: Mapping[int, Coding | Trial]  # and which are heavy: their coding, or how it is found
     layouts: dict[tuple[Coding, ...], Layout]  # by the codings of the heavy ones
+
+
+class _Light(NamedTuple):
+    """The light region."""
+
+    plain: bytes
+    stored: bytes
+
+    @property
+    def is_pressed(self) -> bool:
+        return self.stored is not self.plain
 
 
 class Encoder:
@@ -107,10 +120,8 @@ class Encoder:
             items += encode(rows, coding, column.shape)
             coded.append(items + [_NOTHING] * (len(chunk) + 1 - len(items)))
         layout = self._layout(plan, tuple(codings))
-        light, pressed = self._light([arrays[number] for number in plan.light])
-        items, tables = _table(coded)
-        flags = FOLLOWS * follows | LIGHT_LZ4 * pressed
-        return _assembled(chunk, self._meta(chunk), layout.text, tables, light, items, flags)
+        light = self._light([arrays[number] for number in plan.light])
+        return _assembled(chunk, self._meta(chunk), layout, light, *_table(coded), follows)
 
     def _plan(self, chunk: Chunk) -> _Plan:
         obs = tuple((name, array.dtype, array.shape[1:]) for name, array in chunk.obs.items())
@@ -143,11 +154,11 @@ class Encoder:
         if layout is None:
             of = dict(zip(plan.heavy, codings, strict=True))
             columns = [replace(column, coding=of.get(number, RAW)) for number, column in enumerate(plan.columns)]
-            layout = plan.layouts[codings] = Layout.of(columns)
+            layout = plan.layouts[codings] = Layout.parse(Layout.of(columns).text)  # the one that readers have
         return layout
 
-    def _light(self, arrays: list[NDArray[Any]]) -> tuple[bytes, bool]:
-        """The light region, and whether it is pressed: while that pays, and else tried now and then."""
+    def _light(self, arrays: list[NDArray[Any]]) -> _Light:
+        """The light region, pressed while that pays, and else tried now and then."""
         parts: list[bytes] = []
         for array in arrays:
             parts += array.tobytes(), bytes(-array.nbytes % LIGHT_ALIGNMENT)
@@ -156,12 +167,12 @@ class Encoder:
             pressed = press(plain, "lz4")
             self._light_pays, self._light_wait = len(pressed) < _LIGHT_WORTH * len(plain), _LIGHT_AGAIN
             if self._light_pays:
-                return pressed, True
+                return _Light(plain, pressed)
         self._light_wait -= 1
-        return plain, False
+        return _Light(plain, plain)
 
-    def _meta(self, chunk: Chunk) -> bytes:
-        texts = {name: getattr(chunk, name) for name in TEXTS if name != "group"}
+    def _meta(self, chunk: Chunk) -> dict[str, Any]:
+        texts = {name: self._group if name == "group" else getattr(chunk, name) for name in TEXTS}
         numbers = {name: int(getattr(chunk, name)) for name in NUMBERS}
         for name, text in texts.items():
             if not isinstance(text, str) or SURROGATE.search(text):
@@ -169,14 +180,13 @@ class Encoder:
         for name, number in numbers.items():
             if number > LARGEST:
                 raise BadChunk(f"{name} is {number}; allowed: 0..{LARGEST}")
-        record = {**texts, "group": self._group, **numbers, "reward_source": _runs(chunk.reward_source)}
-        return json.dumps(record, separators=(",", ":")).encode("ascii")
+        return {**texts, **numbers, "reward_source": _runs(chunk.reward_source)}
 
 
-def _runs(values: Sequence[str]) -> list[tuple[str, int]]:
+def _runs(values: Sequence[str]) -> tuple[tuple[str, int], ...]:
     if values.count(values[0]) == len(values):
-        return [(values[0], len(values))]
-    return [(value, len(list(run))) for value, run in groupby(values)]
+        return ((values[0], len(values)),)
+    return tuple([(value, len(list(run))) for value, run in groupby(values)])
 
 
 def _rows(array: NDArray[Any]) -> U8:
@@ -184,27 +194,51 @@ def _rows(array: NDArray[Any]) -> U8:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(len(array), -1)
 
 
-def _table(coded: list[list[Any]]) -> tuple[list[Any], bytes]:
-    """Items by row, and in a row by column; and where they lie, and their CRCs."""
+def _table(coded: list[list[Any]]) -> tuple[list[Any], list[int], list[int]]:
+    """Items by row, and in a row by column; where they begin and the last one ends, and their CRCs."""
     if not coded:
-        return [], b""
+        return [], [0], []
     items = [item for row in zip(*coded, strict=True) for item in row]
-    offsets = np.zeros(len(items) + 1, np.int64)
-    np.cumsum([len(item) for item in items], out=offsets[1:])
+    offsets = [0, *accumulate(map(len, items))]
     if offsets[-1] > _MOST:
         raise BadChunk(f"a chunk has {offsets[-1]} bytes of pictures; allowed: {_MOST}; make its chunks shorter")
-    checks = np.array([zlib.crc32(item) for item in items], "<u4")
-    return items, offsets.astype("<u4").tobytes() + checks.tobytes()
+    return items, offsets, [zlib.crc32(item) for item in items]
 
 
-def _assembled(chunk: Chunk, meta: bytes, layout: bytes, tables: bytes, light: bytes, items: list[Any], flags: int) -> Block:
-    regions = (meta, layout, tables, light)
+def _assembled(
+    chunk: Chunk,
+    meta: Mapping[str, Any],
+    layout: Layout,
+    light: _Light,
+    items: list[Any],
+    offsets: list[int],
+    checks: list[int],
+    follows: bool,
+) -> Block:
+    tables = np.array(offsets + checks, "<u4").tobytes() if items else b""
+    regions = (json.dumps(meta, separators=(",", ":")).encode("ascii"), layout.text, tables, light.stored)
     prefix = b"".join([part for region in regions for part in (region, bytes(-len(region) % ALIGNMENT))])
-    heavy = sum(map(len, items))
-    steps = len(chunk)
-    size = HEAD.size + len(prefix) + padded(heavy)
-    counts = (flags, steps, steps + 1 - bool(flags & FOLLOWS), *map(len, regions), size)
+    begin, steps = HEAD.size + len(prefix), len(chunk)
+    end = begin + padded(offsets[-1])
+    flags = FOLLOWS * follows | LIGHT_LZ4 * light.is_pressed
+    counts = (flags, steps, steps + 1 - follows, *map(len, regions), end)
     head = HEAD.pack(MAGIC, VERSION, *counts, chunk.wall_time, chunk.clock_offset, 0, 0)[:-4]
     check_sum = zlib.crc32(prefix, zlib.crc32(head)).to_bytes(4, "little")
-    data = b"".join((head, check_sum, prefix, *items, bytes(-heavy % ALIGNMENT)))
-    return Block(data, Head.parse(data))
+    data = b"".join((head, check_sum, prefix, *items, bytes(-offsets[-1] % ALIGNMENT)))
+    plain = memoryview(light.plain)
+    if not light.is_pressed:  # views of the block, so that the region is not held twice
+        plain = memoryview(data)[begin - padded(len(plain)) :][: len(plain)]
+    # What `Head.parse` would make of it, in a third of the time.
+    parsed = Head(
+        **meta,
+        wall_time=float(chunk.wall_time),
+        clock_offset=float(chunk.clock_offset),
+        steps=steps,
+        follows=follows,
+        layout=layout,
+        prefix_bytes=begin,
+        block_bytes=end,
+        items=Items(layout, steps, follows, begin, end, offsets, checks),
+        _light=read_light(plain, layout, steps, follows, pressed=False),
+    )
+    return Block(data, parsed)

@@ -6,9 +6,10 @@ twice. The columns ascend by it, so finding the block of a step is a binary sear
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ class Entries:
     @property
     def columns(self) -> tuple[NDArray[Any], ...]:
         """All arrays, in the order of the fields."""
-        return tuple(getattr(self, name) for name in DTYPES)
+        return _COLUMNS(self)
 
     @property
     def before(self) -> I64:
@@ -117,6 +118,9 @@ DTYPES: dict[str, type[Any]] = {
 }
 
 
+_COLUMNS: Callable[[Entries], tuple[NDArray[Any], ...]] = attrgetter(*DTYPES)
+
+
 class MemoryIndex:
     """Entries that grow at their end. One thread writes; any thread reads `entries`, which never changes its length."""
 
@@ -139,13 +143,19 @@ class MemoryIndex:
 
     def extend(self, new: Entries) -> None:
         """Add blocks, all newer than those here."""
-        old = self.entries
-        rows = len(old) + len(new)
-        if rows > len(self._room):
-            self.reserve(max(_FIRST_ROWS, int(_GROWTH * rows)))
-        for to, column in zip(self._room.columns, new.columns, strict=True):
-            to[len(old) : rows] = column
-        self.entries = self._room.take(slice(rows))
+        self._write(new.columns, len(new))
+
+    def append(self, rows: Sequence[Sequence[int]]) -> None:
+        """Add a few blocks, of tuples in the order of the fields, all newer than those here."""
+        self._write(zip(*rows, strict=True), len(rows))
+
+    def _write(self, columns: Iterable[Any], count: int) -> None:
+        begin, end = len(self.entries), len(self.entries) + count
+        if end > len(self._room):
+            self.reserve(max(_FIRST_ROWS, int(_GROWTH * end)))
+        for to, column in zip(self._room.columns, columns, strict=True):
+            to[begin:end] = column
+        self.entries = self._room.take(slice(end))
 
     def change(self, new: Entries) -> None:
         """Blocks that lie elsewhere now, or have another predecessor; those that are not here are left out."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import Chunk
+from user_gym.system.buffer.beginning import without_first
 from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.buffer import Buffer
 from user_gym.system.buffer.entries import ABSENT, Entry
-from user_gym.system.buffer.layout import OBS, STEP_COLUMNS
+from user_gym.system.buffer.items import row_bytes
+from user_gym.system.buffer.layout import OBS
 from user_gym.system.buffer.stored import Stored
 
 _PLACE = 'b.first, b.steps, b.segment, b."offset", b.nbytes, CASE WHEN b.follows THEN b.previous ELSE -1 END, b.origin'
@@ -129,31 +131,10 @@ def last_observation(block: Block) -> dict[str, NDArray[Any]]:
             rows[column.name] = head.light(column.key)[-1]
             continue
         row = np.empty(column.shape, column.dtype)
-        begin, stop = head.span(head.steps, head.steps)
-        head.decode(memoryview(block.data)[begin:stop], begin, [head.steps], {column.key: [row]})
+        begin, stop = head.items.span(head.steps, head.steps)
+        head.items.decode(memoryview(block.data)[begin:stop], begin, [head.steps], {column.key: row_bytes(row[None])})
         rows[column.name] = row
     return rows
-
-
-def without_first(block: Block) -> Chunk | None:
-    """The chunk of a block whose first observation is lost, from its second step on; None if it has but one."""
-    if block.head.steps == 1:
-        return None
-    unknown = {c.name: np.zeros(c.shape, c.dtype) for c in block.head.layout.columns if c.of == OBS}
-    chunk = block.chunk(unknown)
-    columns = {name: getattr(chunk, name)[1:] for name in (*STEP_COLUMNS, "reward_source")}
-    return replace(
-        chunk,
-        **columns,
-        obs={name: column[1:] for name, column in chunk.obs.items()},
-        extra={name: column[1:] for name, column in chunk.extra.items()},
-        wall_time=chunk.wall_time + float(chunk.time[0] - _began(chunk)),
-    )
-
-
-def _began(chunk: Chunk) -> float:
-    """Time of a chunk's first observation, s on the robot's clock."""
-    return chunk.wall_time - chunk.clock_offset
 
 
 def _episode(run: list[tuple[Any, ...]]) -> Episode:

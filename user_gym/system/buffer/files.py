@@ -10,7 +10,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -66,7 +66,7 @@ class Files:
         for number, known in self.places.items():
             if known == path:
                 return number
-        path.mkdir(parents=True, exist_ok=True)
+        make(path)
         self.places[len(self.places)] = path
         written = self.folder / f"{PLACES}.new"
         written.write_text("".join(f"{self.places[number]}\n" for number in range(1, len(self.places))))
@@ -82,15 +82,21 @@ class Files:
             return found
         with os.scandir(self.places[place]) as files:
             for file in files:
-                if match := _NAME.fullmatch(file.name):
-                    found[int(match[1])] = file.stat().st_size
+                if (match := _NAME.fullmatch(file.name)) and file.is_file():
+                    with suppress(FileNotFoundError):  # removed since it was listed, by a quota beside this
+                        found[int(match[1])] = file.stat().st_size
         return found
 
     def create(self, segment: int, place: int = HERE) -> Segment:
         """A new one to append to, empty, whose name survives a power cut; its maker closes it."""
         made = Segment.create(self.places[place] / name(segment))
         self.put({segment: place})
-        self.sync_folder(place)
+        try:
+            self.sync_folder(place)
+        except BaseException:
+            made.close()
+            self.remove(segment)
+            raise
         return made
 
     def open(self, segment: int) -> Segment:
@@ -118,15 +124,21 @@ class Files:
 
     def remove(self, segment: int) -> None:
         """Delete a file; who has it open goes on reading."""
-        with self._lock:
-            self._forget(segment)
         self.path(segment).unlink(missing_ok=True)
-        self._place.pop(segment, None)
+        with self._lock:  # once its name is gone: who opened it a moment before would keep its bytes on the disk
+            self._forget(segment)
+            self._place.pop(segment, None)
 
     def forget(self, segment: int) -> None:
         """Let go of an open file."""
         with self._lock:
             self._forget(segment)
+
+    def forget_deleted(self) -> None:
+        """Let go of open files that another process has deleted."""
+        with self._lock:
+            for segment in [number for number, opened in self._open.items() if opened.is_deleted]:
+                self._forget(segment)
 
     def sync(self, opened: Segment) -> None:
         """All of a file survives a power cut from here on."""
@@ -156,6 +168,7 @@ class Files:
         while len(self._open) >= _OPEN:
             self._forget(next(iter(self._open)))
         opened = self._open[segment] = self.open(segment)
+        opened.expect_disorder()
         return opened
 
     def _forget(self, segment: int) -> None:
@@ -175,6 +188,14 @@ class Files:
         if opened in self._dropped:
             self._dropped.remove(opened)
             opened.close()
+
+
+def make(path: Path) -> None:
+    """A folder, with those that it lies in, whose names survive a power cut; nothing where it is there already."""
+    if not path.is_dir():
+        make(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:

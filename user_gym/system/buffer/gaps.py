@@ -20,22 +20,26 @@ class Live:
     total: int  # steps ever
     gaps: I64  # (n,) first number of each gap; ascending, apart from each other
     missing: I64  # (n,) steps of each gap
+    count: int  # live steps
     _before: I64  # (n,) live steps before each gap
     _passed: I64  # (n + 1,) missing steps before each gap, and altogether
+    _ends: I64  # (n + 1,) 0, and the number after each gap
 
     @classmethod
     def of(cls, total: int, gaps: I64, missing: I64) -> Live:
         """Of gaps that ascend and do not overlap."""
         passed = np.zeros(len(gaps) + 1, np.int64)
         np.cumsum(missing, out=passed[1:])
-        return cls(total, gaps, missing, gaps - passed[:-1], passed)
+        ends = np.zeros(len(gaps) + 1, np.int64)
+        np.add(gaps, missing, out=ends[1:])
+        return cls(total, gaps, missing, total - int(passed[-1]), gaps - passed[:-1], passed, ends)
 
     def __len__(self) -> int:
-        return self.total - int(self._passed[-1])
+        return self.count
 
     def grown(self, total: int) -> Live:
         """With more steps at the end, and the same gaps."""
-        return Live(total, self.gaps, self.missing, self._before, self._passed)
+        return Live(total, self.gaps, self.missing, self.count + total - self.total, self._before, self._passed, self._ends)
 
     def numbers(self, ordinals: I64) -> I64:
         """The cumulative numbers of live steps. Raises BadOption for an ordinal outside 0 .. len - 1."""
@@ -59,10 +63,12 @@ class Live:
         last = np.concatenate([apart[1:], [len(begin)]]) - 1
         return Live.of(self.total, begin[apart], end[last] - begin[apart])
 
+    def __contains__(self, number: int) -> bool:
+        """Whether a number is of a live step."""
+        gap = int(self.gaps.searchsorted(number, "right")) if len(self.gaps) else 0
+        return bool(self._ends[gap] <= number < self.total)
+
     def contains(self, numbers: I64) -> Bool:
         """Which of these numbers are of live steps."""
-        gap = np.searchsorted(self.gaps, numbers, side="right") - 1
-        inside = np.zeros(len(numbers), bool)
-        if len(self.gaps):
-            inside = (gap >= 0) & (numbers < self.gaps.take(gap) + self.missing.take(gap))
-        return (numbers >= 0) & (numbers < self.total) & ~inside
+        # Alive at and after the end of the gap before it; below 0 is before the beginning, which is an end too.
+        return (numbers >= self._ends.take(self.gaps.searchsorted(numbers, side="right"))) & (numbers < self.total)

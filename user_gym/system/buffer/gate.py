@@ -32,6 +32,11 @@ class Gate:
             if self._closed and not self._inside:
                 self._left.set()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is inside."""
+        return not self._inside
+
     def check(self) -> None:
         """Raise Closed once `close` was called."""
         if self._closed:

@@ -44,7 +44,7 @@ def expression(text: str, known: Mapping[str, Column]) -> Expression:
     """What a condition over the known columns means.
 
     Raises:
-        BadOption: what is wrong and where, which columns there are, and what would do.
+        BadOption: what is wrong and where, and what would do; where a column is missing or unknown, all that there are.
     """
     return _Parser(text, known).parse()
 
@@ -190,14 +190,16 @@ class _Parser:
             self._fail(token.at, "NULL as a value", "nothing equals NULL; write: column IS NULL")
         if token.said == "(":
             self._fail(token.at, "a bracket around a value", "no subqueries and no arithmetic: columns and values stand bare")
-        self._fail(token.at, self._say(token), "a column or a value belongs here")
+        cure = f"a column or a value belongs here; columns: {', '.join(sorted(self._known))}"
+        self._fail(token.at, self._say(token), cure)
 
     def _column(self, token: _Token) -> Column:
         if self._peek().said == "(" and token.said not in self._known:
             self._fail(token.at, f"the function {token.said!r}", "there are no functions")
         if token.said not in self._known:
             close = get_close_matches(token.said.lower(), self._known, n=1)
-            cure = f"did you mean {close[0]!r}?" if close else "text stands in single quotes: 'franka-fr3'"
+            cure = f"did you mean {close[0]!r}? " if close else ""
+            cure += f"text stands in single quotes: 'franka-fr3'; columns: {', '.join(sorted(self._known))}"
             self._fail(token.at, f"unknown column {token.said!r}", cure)
         return self._known[token.said]
 
@@ -255,9 +257,7 @@ class _Parser:
             kind = match.lastgroup if match else None
             if match is None or kind is None:
                 begins = at + len(text[at:]) - len(text[at:].lstrip())
-                self._fail(
-                    begins + 1, repr(text[begins : begins + 2]), "there are no comments, parameters, arithmetic or statements"
-                )
+                self._reject(begins + 1, text[begins : begins + 2])
             said = match[kind]
             begins = match.start(kind) - (kind == "quoted") + 1
             if kind == "name" and said.upper() in _WORDS:
@@ -270,10 +270,18 @@ class _Parser:
             at = match.end()
         return [*tokens, _Token("end", "", len(text) + 1)]
 
+    def _reject(self, at: int, begin: str) -> NoReturn:
+        """Characters that begin no token."""
+        if begin == '""':
+            self._fail(at, "a column without a name", "text stands in single quotes: ''")
+        if begin[0] in "'\"":
+            self._fail(at, f"no second {begin[0]}", "close the text: 'franka-fr3'")
+        self._fail(at, repr(begin), "there are no comments, parameters, arithmetic or statements")
+
     def _say(self, token: _Token) -> str:
         return "the end" if token.kind == "end" else repr(token.said)
 
     def _fail(self, at: int, what: str, cure: str) -> NoReturn:
         shown = self._text if len(self._text) <= 300 else self._text[:300] + "..."
-        allowed = f"one condition over {', '.join(sorted(self._known))}"
+        allowed = "one condition, such as \"robot = 'franka-fr3' AND success\""
         raise BadOption("view condition", shown, allowed, f"at position {at}: {what}; {cure}")

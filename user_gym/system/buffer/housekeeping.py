@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from threading import Condition, Thread
 
+from user_gym.errors import NoSpace
 from user_gym.system.buffer import snapshot
 from user_gym.system.buffer.writing import Writing
 
 SYNC_EVERY = 0.5  # s from an append to writing through: with the time that takes, a power cut costs a second at most
+_log = logging.getLogger(__name__)
 
 
 class Housekeeping:
@@ -64,11 +67,18 @@ class Housekeeping:
             while self._wait():
                 if not self._writing.durable:
                     self._writing.sync()
-                self.pack()
-                if self._tidy is not None:
-                    self._tidy(self._writing)
+                self._tidy_up()
         except Exception as error:
             self._error = error
+
+    def _tidy_up(self) -> None:
+        """What appends can do without: where there is no room for it, it waits for the next of them."""
+        try:
+            self.pack()
+            if self._tidy is not None:
+                self._tidy(self._writing)
+        except NoSpace as error:
+            _log.warning("%s", error)
 
     def _wait(self) -> bool:
         """Until there is something to do; False: the end."""

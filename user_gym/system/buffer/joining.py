@@ -23,7 +23,7 @@ class Joining(Generic[Given, Answer]):
     """Thread-safe.
 
     Args:
-        act: what is given by several callers -> an answer for each; or it raises, for all of them.
+        act: what is given by several callers -> an answer for each; or it raises and did nothing: then each is tried alone.
         lock: held around `act`.
     """
 
@@ -47,6 +47,11 @@ class Joining(Generic[Given, Answer]):
     def _act_for_all(self) -> None:
         with self._joining:
             calls, self._calls = self._calls, []
+        if not self._have_acted(calls) and len(calls) > 1:
+            for call in calls:  # what is wrong with one is no matter of the others
+                self._have_acted([call])
+
+    def _have_acted(self, calls: Sequence[_Call[Given, Answer]]) -> bool:
         try:
             answers = self._act([call.given for call in calls])
         except BaseException as error:
@@ -54,6 +59,9 @@ class Joining(Generic[Given, Answer]):
                 call.error = error
             if not isinstance(error, Exception):
                 raise  # this thread is to end; the others hear of it
+            return False
         else:
             for call, answer in zip(calls, answers, strict=True):
                 call.answer.append(answer)
+                call.error = None
+            return True

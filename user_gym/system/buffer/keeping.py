@@ -5,20 +5,22 @@ Until then, and where they do not fit, batches are read from blocks.
 
 from __future__ import annotations
 
+import time
 from threading import Event, Lock, Thread
-
-import numpy as np
 
 from user_gym.errors import Closed, Gone
 from user_gym.system.buffer.entries import ABSENT, Entry
 from user_gym.system.buffer.fetch import Fetch
+from user_gym.system.buffer.gate import Gate
 from user_gym.system.buffer.head import Head
 from user_gym.system.buffer.lookup import Lookup
 from user_gym.system.buffer.reader import Reader
 from user_gym.system.buffer.shunning import Shunning
 from user_gym.system.buffer.unreadable import Absent, Damaged
 
-_PART = 64  # blocks whose light columns are loaded in one go, while appends wait
+_PART = 16  # blocks whose light columns are loaded in one go, while appends wait
+_LET_PASS = 0.03  # s before each part, at most: a learner that never rests does not keep them out of memory
+_GLANCE = 0.001  # s
 
 
 class Keeping:
@@ -29,10 +31,11 @@ class Keeping:
         fetch: reads heads.
         reader: keeps the columns.
         shunning: told of blocks that cannot be read.
+        gate: of the buffer's calls, which go first.
     """
 
-    def __init__(self, lookup: Lookup, fetch: Fetch, reader: Reader, shunning: Shunning) -> None:
-        self._lookup, self._fetch, self._reader, self._shunning = lookup, fetch, reader, shunning
+    def __init__(self, lookup: Lookup, fetch: Fetch, reader: Reader, shunning: Shunning, gate: Gate) -> None:
+        self._lookup, self._fetch, self._reader, self._shunning, self._gate = lookup, fetch, reader, shunning, gate
         self._growing = Lock()
         self._closing = Event()
         self._failure: Exception | None = None  # of the thread, for who reads next
@@ -43,7 +46,7 @@ class Keeping:
         with self._growing:
             if self._reader.end == first:
                 try:
-                    self._keep(first, head, self._lookup.find(np.array([first])).entry(0) if head.follows else None)
+                    self._keep(first, head, self._lookup.entry(first) if head.follows else None)
                 except Gone:
                     self._reader.skip(first + head.steps)
         if self._reader.is_half_full:
@@ -61,7 +64,8 @@ class Keeping:
         """What left at the front leaves memory too."""
         live = self._lookup.live
         if len(live.gaps) and live.gaps[0] == 0:
-            self._reader.drop_before(int(live.missing[0]))
+            coming = max(0, min(live.total - self._reader.end, live.count))
+            self._reader.drop_before(int(live.missing[0]), coming)
 
     def catch_up(self) -> None:
         """What another process appended, or what is there from before, comes into memory. Raises what the thread ended with."""
@@ -84,14 +88,22 @@ class Keeping:
     def _load_light(self) -> None:
         try:
             self._lookup.wait()
-            while not self._closing.is_set() and self._load_part():
-                pass
+            while not self._closing.is_set():
+                self._let_pass()
+                if not self._load_part():
+                    return
         except Closed:
             pass
         except Exception as error:  # top of this thread: raised where a batch is asked for
             self._failure = error
         finally:
             self.thread = None
+
+    def _let_pass(self) -> None:
+        """Both would only hold each other up: a batch that is read meanwhile takes three times as long."""
+        since = time.monotonic()
+        while not self._gate.is_empty and time.monotonic() - since < _LET_PASS:
+            self._closing.wait(_GLANCE)
 
     def _load_part(self) -> bool:
         """Keep the light columns of some blocks. Whether there may be more."""
@@ -102,10 +114,10 @@ class Keeping:
                 self._reader.skip(live.total)
                 return False
             self.drop_oldest()
-            for row in range(min(len(blocks), _PART)):
-                entry = blocks.entry(row)
+            entries = [blocks.entry(row) for row in range(min(len(blocks), _PART))]
+            for entry, head in zip(entries, self._fetch.heads(entries), strict=True):
                 try:
-                    self._keep(entry.first, self._fetch.head(entry), entry)
+                    self._keep(entry.first, head(), entry)
                 except (Damaged, Gone) as error:
                     if isinstance(error, (Damaged, Absent)):
                         self._shunning.shun(error)
@@ -116,5 +128,5 @@ class Keeping:
         """Keep the light columns of a block; its entry says what it follows."""
         last = None
         if head.follows and entry is not None and entry.before != ABSENT:
-            last = entry.before + int(self._lookup.find(np.array([entry.before])).steps[0]) - 1
+            last = entry.before + self._lookup.entry(entry.before).steps - 1
         self._reader.add(first, head, last)

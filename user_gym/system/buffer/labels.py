@@ -7,7 +7,6 @@ overwritten: each writing is a version with its source, and of a step the newest
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import time
 import zlib
@@ -20,24 +19,12 @@ from typing import NamedTuple
 import numpy as np
 
 from user_gym.core import F32, I64, Bool
-from user_gym.errors import BadOption, Closed, Unwritable, WrongRun
+from user_gym.errors import BadOption, Closed, Unwritable
+from user_gym.system.buffer import label_file
 from user_gym.system.buffer.condition import KNOWN
 from user_gym.system.buffer.label_column import LabelColumn
 
-NAME = "labels.sqlite"
-MEMORY = ":memory:"
-_APPLICATION = 0x5547424C  # "UGBL": PRAGMA application_id
-_VERSION = 1  # PRAGMA user_version
-_BUSY = 10.0  # s that a connection waits for another's commit
 _COMMIT = 64  # chunks that are committed together: a kill costs no more
-_TABLES = (
-    "CREATE TABLE versions (id INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, source TEXT NOT NULL, "
-    "time REAL NOT NULL, UNIQUE (name, version))",
-    # data: float32, little-endian, one for each step of the chunk; NaN: no label. crc: CRC32 of data.
-    "CREATE TABLE labels (id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL REFERENCES versions (id), "
-    "source TEXT NOT NULL, episode INTEGER NOT NULL, sequence INTEGER NOT NULL, crc INTEGER NOT NULL, data BLOB NOT NULL)",
-)
-_log = logging.getLogger(__name__)
 Place = Callable[[str, int, int], tuple[int, int] | None]
 
 
@@ -91,22 +78,7 @@ class Labels:
             WrongRun: the file is another program's, or of another version, or (read-only) damaged.
             Unwritable: the file may not be written.
         """
-        path = Path(folder).absolute() / NAME
-        if folder == MEMORY or (read_only and not path.exists()):
-            return cls(_connect(MEMORY, durable), place)
-        quoted = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-        uri = f"file:{quoted}?mode={'ro' if read_only else 'rwc'}"
-        try:
-            return cls(_connect(uri, durable, read_only), place)
-        except sqlite3.OperationalError as error:
-            raise Unwritable(f"{path} cannot be opened: {error}; allow it, or open the buffer read-only") from error
-        except sqlite3.DatabaseError as error:
-            if read_only:
-                raise WrongRun(f"{path} cannot be read: {error}; open the buffer to write, which moves it aside") from error
-        aside = path.with_name(f"{NAME}.damaged-{time.time_ns()}")
-        path.rename(aside)
-        _log.warning("the labels of the buffer are damaged; they were moved to %s, and there are none now", aside)
-        return cls(_connect(uri, durable), place)
+        return cls(label_file.connect(folder, durable, read_only), place)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -123,7 +95,8 @@ class Labels:
     def check(self, name: str) -> None:
         """Raise BadOption if there is no label of this name."""
         if name not in self.names:
-            raise BadOption("label", name, f"one of {list(self.names)}", "write it with relabel")
+            allowed = f"one of {list(self.names)}" if self.names else "nothing yet: no label was written"
+            raise BadOption("label", name, allowed, "write it with relabel")
 
     def versions(self, name: str | None = None) -> list[Version]:
         """All writings of a label, or of all labels, oldest first."""
@@ -134,13 +107,20 @@ class Labels:
         with self._using() as database:
             return [Version(*row) for row in database.execute(text, (name,))]
 
-    def write(self, name: str, source: str, labels: Iterable[Labelled]) -> Version:
+    def write(self, name: str, source: str, labels: Iterable[Labelled], pass_over: bool = False) -> Version:
         """Write labels as a new version of a name. What is committed is safe as the buffer's chunks are.
 
         An interrupted writing keeps what it has committed: whole chunks, at most 64 fewer than it was given.
 
+        Args:
+            name: of the label.
+            source: who says so.
+            labels: of chunks.
+            pass_over: chunks that are not here, as they may have left while their labels were found, instead of refusing them.
+
         Raises:
-            BadOption: the name is a column's, a value is not finite, or their number is not the chunk's steps.
+            BadOption: the name is a column's, a value is not finite, their number is not the chunk's steps, or there is no
+                such chunk.
             Unwritable: opened read-only, or the disk takes no more.
         """
         if not isinstance(name, str) or not name.isidentifier() or name in KNOWN:
@@ -149,12 +129,17 @@ class Labels:
         if not source or not isinstance(source, str):
             raise BadOption("source of a label", source, "who says so, such as a classifier with its version, or a person")
         try:
-            return self._write(name, source, labels)
+            return self._write(name, source, labels, pass_over)
         except sqlite3.OperationalError as error:
-            raise Unwritable(f"label {name!r} cannot be written: {error}") from error
+            cure = "open the buffer without read_only, with room on its disk, and with nobody else writing labels"
+            raise Unwritable(f"label {name!r} cannot be written: {error}; {cure}") from error
 
     def at(self, name: str, numbers: I64) -> F32:
-        """The newest label of each of these steps, whatever the shape; NaN where there is none."""
+        """The newest label of each of these steps, whatever the shape; NaN where there is none.
+
+        Beside a batch: `numbers = view.draw(n, rng)`, `view.read(numbers)`, and this of the same numbers. Raises BadOption if
+        there is no label of this name.
+        """
         return self._column(name).at(numbers)
 
     def changes(self, names: Sequence[str], after: int) -> tuple[I64, int]:
@@ -178,7 +163,7 @@ class Labels:
             self._columns.clear()
             self._database.close()
 
-    def _write(self, name: str, source: str, labels: Iterable[Labelled]) -> Version:
+    def _write(self, name: str, source: str, labels: Iterable[Labelled], pass_over: bool) -> Version:
         latest = "SELECT coalesce(max(version), 0) + 1 FROM versions WHERE name = ?"
         with self._writing() as database:
             version = database.execute(latest, (name,)).fetchone()[0]
@@ -186,7 +171,10 @@ class Labels:
             number = database.execute("INSERT INTO versions VALUES (NULL, ?, ?, ?, ?)", row).lastrowid
         rows: list[tuple[object, ...]] = []
         for given in labels:
-            data = self._checked(name, given).tobytes()
+            place = self._place(given.source, given.episode, given.sequence)
+            if place is None and pass_over:
+                continue
+            data = self._checked(name, given, place).tobytes()
             rows.append((number, given.source, given.episode, given.sequence, zlib.crc32(data), data))
             if len(rows) == _COMMIT:
                 self._insert(rows)
@@ -198,12 +186,14 @@ class Labels:
             database.executemany("INSERT INTO labels VALUES (NULL, ?, ?, ?, ?, ?, ?)", rows)
         rows.clear()
 
-    def _checked(self, name: str, given: Labelled) -> F32:
-        place = self._place(given.source, given.episode, given.sequence)
+    def _checked(self, name: str, given: Labelled, place: tuple[int, int] | None) -> F32:
         what = f"label {name!r} of source {given.source!r}, episode {given.episode}, sequence {given.sequence}"
         if place is None:
             raise BadOption(what, "no such chunk", "a chunk that is stored")
-        values = np.asarray(given.values, np.float32)
+        try:
+            values = np.asarray(given.values, np.float32)
+        except (TypeError, ValueError) as error:
+            raise BadOption(what, given.values, f"one number for each of its {place[1]} steps") from error
         if values.shape != (place[1],) or given.selected.shape != values.shape:
             raise BadOption(what, values.shape, f"one number for each of its {place[1]} steps")
         if not np.isfinite(values[given.selected]).all():
@@ -217,6 +207,8 @@ class Labels:
             "WHERE v.name = ? AND l.id > ? ORDER BY l.id"
         )
         with self._using() as database:
+            if name not in self._columns:
+                self.check(name)
             newest = self.newest
             if newest > self._read.get(name, -1):
                 blocks: list[tuple[int, F32]] = []
@@ -235,7 +227,8 @@ class Labels:
         with self._lock:
             if self._closed:
                 raise Closed("the buffer is closed; open it again")
-            yield self._database
+            with label_file.explained():
+                yield self._database
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -248,27 +241,3 @@ class Labels:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
-
-
-def _connect(uri: str, durable: bool, read_only: bool = False) -> sqlite3.Connection:
-    """Open, make the tables in a new file, or see that they are ours."""
-    database = sqlite3.connect(uri, uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False)
-    try:
-        # A rollback journal, no WAL: labels come seldom, and one file alone can be read where nothing may be written.
-        database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        if not read_only:
-            database.execute("BEGIN IMMEDIATE")  # so that of two that open a new file one makes the tables
-            if not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                for statement in (*_TABLES, f"PRAGMA application_id = {_APPLICATION}", f"PRAGMA user_version = {_VERSION}"):
-                    database.execute(statement)
-            database.execute("COMMIT")
-        found = tuple(database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        if found != (_APPLICATION, _VERSION):
-            raise WrongRun(
-                f"{uri} holds no labels of this version: application {found[0]:#x}, version {found[1]}; "
-                f"allowed: {_APPLICATION:#x}, {_VERSION}; open it with the version of user-gym that made it"
-            )
-    except BaseException:
-        database.close()
-        raise
-    return database

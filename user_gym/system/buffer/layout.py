@@ -101,9 +101,9 @@ def storable(dtype: np.dtype[Any]) -> np.dtype[Any]:
 @lru_cache(maxsize=256)  # parsed once for thousands of blocks
 def _parse(text: bytes) -> Layout:
     try:
-        records = json.loads(text)
+        records = json.loads(text.decode("ascii"))
     except (ValueError, RecursionError) as error:
-        raise BadBlock("layout", text, "a JSON list of columns") from error
+        raise BadBlock("layout", text, "a JSON list of columns, in ASCII") from error
     if not isinstance(records, list):
         raise BadBlock("layout", records, "a JSON list of columns")
     columns = [_column(record) for record in records]

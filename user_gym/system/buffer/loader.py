@@ -9,42 +9,18 @@ from __future__ import annotations
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from queue import Queue
-from typing import Any, NamedTuple, Protocol
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from user_gym.core import I64, Batch, whole
 from user_gym.errors import BadOption, Closed, Gone
+from user_gym.system.buffer.batches import nbytes
+from user_gym.system.buffer.sampling import Readable, Wants
 
+_SMALL = 1 << 19  # bytes of batches that are handed over together: to wake a thread takes as long as to fill 50 KB
 _CLOSED = "the loader is closed; make another with Buffer.loader"
-
-
-class Wants(NamedTuple):
-    """Rows that a batch needs, by block."""
-
-    firsts: I64  # (m,) first step of each block
-    rows: I64  # (m,)
-
-
-class Readable(Protocol):
-    """What a loader draws from: a buffer, a view, a mixture of views."""
-
-    def draw(self, n: int, rng: np.random.Generator) -> I64:
-        """Numbers of n transitions. Raises BadOption where there is nothing."""
-        ...
-
-    def wants(self, numbers: I64, horizon: int) -> Wants:
-        """Rows that are worth keeping for these transitions; none where nothing is unpacked."""
-        ...
-
-    def read(self, numbers: I64, horizon: int = 1, out: Batch | None = None, due: Any = None) -> Batch:
-        """These transitions. Raises Gone."""
-        ...
-
-    def empty(self, n: int, horizon: int = 1, allocate: Any = np.empty) -> Batch:
-        """Arrays for them."""
-        ...
 
 
 class Due:
@@ -78,14 +54,15 @@ class LoaderStats(NamedTuple):
 
     batches: int  # handed over
     waited: int  # of them, those that were not ready when they were asked for
-    ahead: int  # batches that are drawn and not handed over, at most
+    ahead: int  # batches that are drawn and not handed over, at most so far
 
 
 class Loader:
     """An iterator without end. Owned by one thread; made by `Buffer.loader`, ended by `close` or `with`.
 
     Closed, here or with its source, also while a batch is waited for: whoever waits gets Closed.
-    A batch is the caller's until the next one is asked for; then its arrays are written again.
+    A batch is the caller's until the next one is asked for; then its arrays are written again. Small ones come several at a
+    time, at most `ahead`.
 
     Args:
         source: a buffer or a view.
@@ -93,7 +70,7 @@ class Loader:
         seed: of the draws.
         horizon: as in `core.Storage.sample`.
         ahead: batches whose transitions are drawn before they are read.
-        slots: sets of arrays: one with the caller, the others being filled or ready.
+        slots: sets of arrays: one with the caller, the others being filled or ready. A set is for a batch, or a few small ones.
         allocate: makes the arrays, such as pinned ones.
     """
 
@@ -112,9 +89,11 @@ class Loader:
         self._size, self._horizon = whole("batch_size", batch_size, 1), whole("horizon", horizon, 1)
         self._ahead, self._slots = whole("ahead", ahead, 1), whole("slots", slots, 2)
         self._rng = np.random.default_rng(seed)
-        self._free: Queue[Batch | None] = Queue()
-        self._ready: Queue[Batch | BaseException] = Queue()
-        self._mine: Batch | None = None
+        self._free: SimpleQueue[list[Batch]] = SimpleQueue()
+        self._ready: SimpleQueue[list[Batch] | BaseException] = SimpleQueue()
+        self._mine: list[Batch] = []
+        self._next = 0  # of them
+        self._together = 1
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._batches = self._waited = 0
@@ -127,18 +106,21 @@ class Loader:
             raise Closed(_CLOSED)
         if self._thread is None:
             for _ in range(self._slots):
-                self._free.put(None)
+                self._free.put([])
             self._thread = threading.Thread(target=self._fill, name="buffer-loader", daemon=True)
             self._thread.start()
-        else:
+        elif self._next == len(self._mine):
             self._free.put(self._mine)
-        self._waited += self._ready.empty()
-        filled = self._ready.get()
-        if isinstance(filled, BaseException):
-            self._closing.set()
-            raise filled
-        self._mine, self._batches = filled, self._batches + 1
-        return filled
+        if self._next == len(self._mine):
+            self._waited += self._ready.empty()
+            filled = self._ready.get()
+            if isinstance(filled, BaseException):
+                self._closing.set()
+                raise filled
+            self._mine, self._next = filled, 0
+        batch = self._mine[self._next]
+        self._next, self._batches = self._next + 1, self._batches + 1
+        return batch
 
     def __enter__(self) -> Loader:
         return self
@@ -148,12 +130,12 @@ class Loader:
 
     def stats(self) -> LoaderStats:
         """Counts."""
-        return LoaderStats(self._batches, self._waited, self._ahead + self._slots - 1)
+        return LoaderStats(self._batches, self._waited, self._ahead + self._slots * self._together - 1)
 
     def close(self) -> None:
         """End the thread. May be called twice."""
         self._closing.set()
-        self._free.put(None)  # wakes the thread
+        self._free.put([])  # wakes the thread
         if self._thread is not None:
             self._thread.join()
 
@@ -165,10 +147,15 @@ class Loader:
                 slot = self._free.get()
                 if self._closing.is_set():
                     raise Closed(_CLOSED)  # also for who waits for a batch meanwhile
-                while len(drawn) < self._ahead:
-                    drawn.append(self._drawn(due, number))
-                    number += 1
-                self._ready.put(self._read(drawn, due, slot))
+                filled: list[Batch] = []
+                while len(filled) < self._together:
+                    while len(drawn) < self._ahead:
+                        drawn.append(self._drawn(due, number))
+                        number += 1
+                    filled.append(self._read(drawn, due, slot[len(filled)] if len(filled) < len(slot) else None))
+                together = max(1, min(self._ahead, _SMALL // nbytes(filled[0])))
+                self._ready.put(filled)
+                self._together = together  # from now on: the first batch does not wait for others
         except BaseException as error:  # top of this thread: raised where a batch is asked for
             self._ready.put(error)
 

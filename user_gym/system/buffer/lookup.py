@@ -15,10 +15,11 @@ from threading import Event, RLock, Thread
 import numpy as np
 
 from user_gym.core import I64
-from user_gym.errors import Closed, Gone
+from user_gym.errors import Closed, Gone, WrongRun
 from user_gym.system.buffer import snapshot
 from user_gym.system.buffer.catalog import DROPPED, GAP, MOVED, Catalog, Change
-from user_gym.system.buffer.entries import ABSENT, Entries, MemoryIndex
+from user_gym.system.buffer.commits import RECENT, Commits
+from user_gym.system.buffer.entries import ABSENT, Entries, Entry, MemoryIndex
 from user_gym.system.buffer.gaps import Live
 
 _FEW = 4096  # look-ups that SQLite makes (20 us each) sooner than the index in memory can be waited for
@@ -28,13 +29,21 @@ _log = logging.getLogger(__name__)
 
 
 class Lookup:
-    """Thread-safe. Its connection and its thread end with `close`."""
+    """Thread-safe. Its connection and its thread end with `close`.
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        self._connect = connect
+    Args:
+        connect: makes a connection that reads.
+        own: what this process writes, alone; None: another process writes.
+        left: called when blocks left their places, so that files may have been deleted.
+    """
+
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], own: Catalog | None = None, left: Callable[[], None] = lambda: None
+    ) -> None:
+        self._connect, self._left = connect, left
         self._catalog = Catalog(connect())
         self._lock = RLock()
-        self._version = -1
+        self._commits = Commits(self._catalog.database, own)
         self._change = self._catalog.last_change()
         self._live = self._catalog.live()
         self._hidden: dict[int, int] = {}  # first of a block that this process does not read -> its steps
@@ -60,6 +69,13 @@ class Lookup:
             return self._live
 
     @property
+    def recent(self) -> Live:
+        """As `live`, for draws: what this process commits is there at once, what another one does 5 ms later at most."""
+        with self._lock:
+            self._follow(RECENT)
+            return self._live
+
+    @property
     def loaded(self) -> bool:
         """Whether the index is in memory."""
         return self._loaded.is_set()
@@ -80,16 +96,26 @@ class Lookup:
         if len(numbers) > _FEW:
             self._loaded.wait(_WAIT)
         with self._lock:
-            self._follow()
-            if self._index is not None:
-                here = self._index.entries
-                found = here.take(here.rows_of(numbers))
-            else:
-                different, which = np.unique(numbers, return_inverse=True)
-                found = self._catalog.at(different.tolist()).take(which)
+            self._follow(RECENT)
+            try:
+                found = self._found(numbers)
+            except Gone:  # or too new
+                self._follow()
+                found = self._found(numbers)
             if self._hidden and (hidden := np.isin(found.first, list(self._hidden))).any():
                 raise Gone(f"step {int(numbers[hidden][0])} of the buffer is in a block that cannot be read")
             return found
+
+    def entry(self, number: int) -> Entry:
+        """The block that holds a step. Raises Gone, Closed."""
+        with self._lock:
+            self._follow(RECENT)
+            if self._index is not None and not self._hidden:
+                here = self._index.entries
+                row = int(here.first.searchsorted(number, "right")) - 1
+                if row >= 0 and number < here.first[row] + here.steps[row]:
+                    return here.entry(row)
+            return self.find(np.array([number])).entry(0)
 
     def entries(self, since: int = 0) -> Entries:
         """All blocks whose number is `since` or above. Waits for the index in memory where that is a large part."""
@@ -170,24 +196,48 @@ class Lookup:
             self._catalog.database.close()
             self._index = None
 
-    def _follow(self) -> None:
+    def _found(self, numbers: I64) -> Entries:
+        if self._index is not None:
+            here = self._index.entries
+            return here.take(here.rows_of(numbers))
+        different, which = np.unique(numbers, return_inverse=True)
+        return self._catalog.at(different.tolist()).take(which)
+
+    def _follow(self, late: float = 0.0) -> None:
+        """See what was committed; by another process, up to `late` s ago."""
         self._check_open()
-        catalog = self._catalog
-        version = catalog.database.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._version:
+        newest = self._commits.newest(late)
+        if self._commits.is_seen(newest):
             return
+        if (added := self._commits.added(newest)) is not None:
+            self._grow(added)
+            self._commits.see(newest)
+            return
+        catalog = self._catalog
         with _reading(catalog):
             changes = catalog.changes(self._change)
             if self._index is not None:
                 self._catch_up(self._index, changes)
-            if any(change.kind in (GAP, DROPPED) for change in changes) or self._version < 0:
+            if any(change.kind in (GAP, DROPPED) for change in changes) or self._commits.unseen:
                 self._live = self._visible()
             else:
                 self._live = self._live.grown(catalog.total("training"))
             self._change = changes[-1].id if changes else self._change
-        self._version = version
+        self._commits.see(newest)
+        if any(change.kind in (MOVED, DROPPED) for change in changes):
+            self._left()
 
-    def _catch_up(self, index: MemoryIndex, changes: list[Change]) -> None:
+    def _grow(self, rows: list[tuple[int, ...]]) -> None:
+        rows = [row for row in rows if row[0] >= self._live.total]
+        if rows:
+            total = rows[-1][0] + rows[-1][1]
+            if self._index is not None:
+                self._index.append(rows)
+                self._known = total
+            self._live = self._live.grown(total)
+
+    def _catch_up(self, index: MemoryIndex, changes: list[Change]) -> bool:
+        """Whether the index knows all now; else one is being loaded anew."""
         catalog = self._catalog
         total = catalog.total("training")
         if total > self._known:
@@ -196,12 +246,13 @@ class Lookup:
         if len(changes) > _MANY:
             self._index = None
             self.start()
-            return
+            return False
         if moved := sorted({(change.first, change.last) for change in changes if change.kind == MOVED}):
             parts = [part for first, last in moved for part in catalog.entries(first, last + 1)]
             index.change(Entries.joined(parts))
         if dropped := [(change.first, change.last) for change in changes if change.kind == DROPPED]:
             index.drop(dropped)
+        return True
 
     def _visible(self) -> Live:
         live = self._catalog.live()
@@ -223,10 +274,10 @@ class Lookup:
                 if not self._closed:
                     with _reading(self._catalog):
                         self._known = total
-                        self._catch_up(index, self._catalog.changes(change))
-                    self._version = -1
-                    self._index = index
-        except sqlite3.Error:
+                        known = self._catch_up(index, self._catalog.changes(change))
+                    self._commits.look_again()
+                    self._index = index if known else None
+        except (sqlite3.Error, WrongRun):
             # Look-ups go on in SQL, and say what is wrong with the index when it stops them too.
             _log.exception("the index of the buffer cannot be loaded into memory")
         finally:

@@ -28,8 +28,9 @@ class MemoryFiles(Files):
 
     def remove(self, segment: int) -> None:
         """As `Files.remove`."""
+        descriptor = self._kept.pop(segment)
         super().remove(segment)
-        os.close(self._kept.pop(segment))
+        os.close(descriptor)
 
     def sync(self, opened: Segment) -> None:
         """Nothing to wait for."""
@@ -49,7 +50,8 @@ class MemoryFiles(Files):
 
     def open(self, segment: int) -> Segment:
         """As `Files.open`."""
-        if segment not in self._kept:
+        kept = self._kept.get(segment)
+        if kept is None:
             raise Gone(f"segment {segment} is not there; it was removed")
-        descriptor = os.dup(self._kept[segment])
+        descriptor = os.dup(kept)
         return Segment(self.path(segment), descriptor, os.fstat(descriptor).st_size)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 import struct
+from array import array
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,7 +99,9 @@ def read_meta(text: bytes, steps: int) -> dict[str, Any]:
     return {name: record[name] for name in (*TEXTS, *NUMBERS)} | {"reward_source": tuple((run[0], run[1]) for run in runs)}
 
 
-def read_tables(tables: memoryview, layout: Layout, steps: int, follows: bool, room: int) -> tuple[list[int], list[int]]:
+def read_tables(
+    tables: memoryview, layout: Layout, steps: int, follows: bool, room: int
+) -> tuple[Sequence[int], Sequence[int]]:
     """Offsets and CRCs of the items of the heavy region, which has `room` bytes."""
     columns = list(layout.heavy.values())
     count = (steps + 1) * len(columns) if columns else 0
@@ -120,16 +124,20 @@ def read_tables(tables: memoryview, layout: Layout, steps: int, follows: bool, r
         if here.min() < least or here.max() > size or lengths[:first, number].any() or lengths[end:, number].any():
             allowed = f"{least}..{size}, and 0 where a row is not stored"
             raise BadBlock(f"bytes of items of {column.key}", f"{lengths[:, number].min()}..{here.max()}", allowed)
-    return offsets.tolist(), checks.tolist()
+    return array("I", offsets.tolist()), array("I", checks.tolist())  # 4 bytes each, where a list takes 36
 
 
-def read_light(light: memoryview, layout: Layout, steps: int, follows: bool, pressed: bool) -> dict[str, NDArray[Any]]:
-    """The light columns by key; views, unless they were pressed."""
+def read_light(
+    light: memoryview, layout: Layout, steps: int, follows: bool, pressed: bool, most: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """The light columns by key; views, unless they were pressed. Unpacked they may be `most` bytes; None: any number."""
     columns = layout.light
     rows = {key: stored_to(column, steps) - stored_from(column, follows) for key, column in columns.items()}
     size = sum(padded(rows[key] * column.nbytes, LIGHT_ALIGNMENT) for key, column in columns.items())
     if size > len(light) * (_LIGHT_MOST if pressed else 1) or (not pressed and size != len(light)):
         raise BadBlock("bytes of the light region", len(light), f"those of {size} bytes of columns", 28)
+    if most is not None and size > most:
+        raise BadBlock("bytes of light columns", size, f"{most} at most", 28)
     data = unpress(light, "lz4", size) if pressed else light.toreadonly()
     arrays: dict[str, NDArray[Any]] = {}
     at = 0

@@ -72,16 +72,6 @@ class Ranges:
         self._count = self._total = 0
         self.extend(begins[left > 0], left[left > 0])
 
-    def drop_from(self, number: int) -> None:
-        """Forget `number` and all above."""
-        while self._count and self._first[self._count - 1] >= number:
-            self._count -= 1
-            self._total = int(self._before[self._count])
-        if self._count:
-            last = self._count - 1
-            kept = min(int(self._steps[last]), number - int(self._first[last]))
-            self._total, self._steps[last] = int(self._before[last]) + kept, kept
-
     def at(self, ordinals: I64) -> I64:
         """The numbers with these places in the set, 0 .. len - 1."""
         if self._count == 1:

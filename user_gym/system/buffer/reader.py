@@ -6,7 +6,6 @@ It knows what lies where, and nothing of draws, views and what is live.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from threading import RLock
 from typing import Any, Protocol
 
@@ -15,13 +14,15 @@ from numpy.typing import NDArray
 
 from user_gym.core import I64, Batch, Bool
 from user_gym.system.buffer import runs
-from user_gym.system.buffer.batches import OBS, Rewards, empty, fits, steps_of
+from user_gym.system.buffer.batches import OBS, Rewards, empty, steps_of, whole_of
 from user_gym.system.buffer.entries import Entries
-from user_gym.system.buffer.fetch import Due, Fetch
+from user_gym.system.buffer.fetch import Fetch
 from user_gym.system.buffer.head import Head
+from user_gym.system.buffer.items import row_bytes
 from user_gym.system.buffer.kinds import Kind, Kinds
 from user_gym.system.buffer.layout import Layout
 from user_gym.system.buffer.mixed import join
+from user_gym.system.buffer.pieces import Due
 from user_gym.system.buffer.resident import Resident
 
 
@@ -108,11 +109,11 @@ class Reader:
             if self._resident is not None and end > self._resident.end:
                 self._resident.skip(end)
 
-    def drop_before(self, number: int) -> None:
-        """Transitions below are not live any more."""
+    def drop_before(self, number: int, coming: int) -> None:
+        """Transitions below are not live any more, and so many that are live have not been added yet."""
         with self._lock:
             if self._resident is not None:
-                self._resident.drop_before(number)
+                self._resident.drop_before(number, coming)
 
     def read(
         self,
@@ -128,7 +129,7 @@ class Reader:
             numbers: (n,).
             horizon: steps of each row.
             out: arrays to write; None: new ones.
-            due: what is wanted again; see `Fetch.heavy`.
+            due: what is wanted again; see `pieces.Due`.
             rewards: take the place of those that are stored; a run ends before a step that has none.
 
         Raises:
@@ -138,13 +139,13 @@ class Reader:
         """
         met = self._kinds.all
         if len(met) == 1:
-            batch = _whole(met[0], len(numbers), horizon, out)
+            batch = whole_of(met[0].rows, len(numbers), horizon, out)
             if batch is not None and self._fill_held(met[0], numbers, horizon, batch, due, rewards):
                 return batch
         kinds = self._kinds_of(numbers)
         different = np.unique(kinds).tolist()
         if len(different) == 1:
-            batch = _whole(met[different[0]], len(numbers), horizon, out)
+            batch = whole_of(met[different[0]].rows, len(numbers), horizon, out)
             if batch is not None:
                 if not self._fill_held(met[different[0]], numbers, horizon, batch, due, rewards):
                     self._fill(met[different[0]], numbers, horizon, batch, due, rewards)
@@ -214,8 +215,8 @@ class Reader:
 
     def _heavy_obs(self, kind: Kind, numbers: I64, last: I64, batch: Batch, due: Due | None) -> None:
         blocks, rows = self._observations(numbers, last)
-        names = [key[len(OBS) :] for key in kind.heavy_obs]
-        targets = {OBS + name: [*batch.obs[name], *batch.next_obs[name]] for name in names}
+        pairs = {key: (batch.obs[key[len(OBS) :]], batch.next_obs[key[len(OBS) :]]) for key in kind.heavy_obs}
+        targets = {key: row_bytes(obs) + row_bytes(after) for key, (obs, after) in pairs.items()}
         self._fetch.heavy(blocks, rows, targets, due)
 
     def _keep_kind(self, kind: Kind, steps: I64, valid: Bool) -> None:
@@ -235,7 +236,7 @@ class Reader:
         if not held:
             self._fetch.light(blocks, rows, {key: arrays[key] for key in arrays if key in kind.light})
         if kind.heavy_steps:
-            self._fetch.heavy(blocks, rows, {key: list(arrays[key]) for key in kind.heavy_steps})
+            self._fetch.heavy(blocks, rows, {key: row_bytes(arrays[key]) for key in kind.heavy_steps})
 
     def _held_steps(self, kind: Kind, steps: I64, out: Mapping[str, NDArray[Any]]) -> bool:
         with self._lock:
@@ -288,12 +289,3 @@ class Reader:
         for array in steps_of(batch).values():
             array[beyond] = 0
         return steps[np.arange(len(steps)), batch.valid.sum(axis=1) - 1]
-
-
-def _whole(kind: Kind, n: int, horizon: int, out: Batch | None) -> Batch | None:
-    """A batch for rows of one kind; None where `out` is none, but may have room for more."""
-    if out is None:
-        return empty(kind.rows, n, horizon)
-    if not fits(out, kind.rows, n, horizon):
-        return None
-    return out if out.padding is None else replace(out, padding=None)

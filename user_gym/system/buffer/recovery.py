@@ -17,10 +17,10 @@ from pathlib import Path
 from user_gym.errors import BadBlock, BadChunk, BadOption, WrongRun
 from user_gym.system.buffer import connection, dropping, schema
 from user_gym.system.buffer.catalog import Catalog
-from user_gym.system.buffer.files import FOLDER, HERE, Files, name
+from user_gym.system.buffer.files import FOLDER, HERE, Files, make, name
 from user_gym.system.buffer.filing import Filing, summarized
 from user_gym.system.buffer.head import Head
-from user_gym.system.buffer.segment import FIRST, SEGMENT_HEAD, Segment
+from user_gym.system.buffer.segment import FIRST, Segment
 
 REBUILD = "rebuild"  # a file of this name says that the index was found damaged
 _NEWEST = 2  # segments that may not have been written through when the power went: one a group
@@ -33,7 +33,7 @@ def recovered(folder: Path, files: Files, durable: bool, drop_absent: bool = Fal
     Raises:
         WrongRun: the index is another program's; or a place is not mounted, unless `drop_absent`.
     """
-    (folder / FOLDER).mkdir(exist_ok=True)
+    make(folder / FOLDER)
     path, mark = folder / connection.NAME, folder / REBUILD
     if mark.exists():
         _set_aside(path)
@@ -90,16 +90,19 @@ def _compare(catalog: Catalog, files: Files, new: bool, drop_absent: bool) -> No
         for number in found[place].keys() & known.keys():
             if known[number] != place and number in found[known[number]]:  # a kill came while it moved
                 (path / name(number)).unlink()
+    again: list[int] = []
     for number, place, size, synced in rows:
         there = found[place].get(number)
         if there is None:
             _lose(catalog, number, files.path(number))
-        elif there != size or synced != size:
-            reconcile(catalog, files, number, synced)
+        elif (there != size or synced != size) and reconcile(catalog, files, number, synced):
+            again.append(number)
     unknown = sorted((number, place) for place in files.places for number in found[place].keys() - known.keys())
     for row, (number, place) in enumerate(unknown):
         # What is new since a commit may not have been written through; all of an index made anew need not be read for that.
         _adopt(catalog, files, number, place, items=not new or row >= len(unknown) - _NEWEST)
+    for number in again:
+        reconcile(catalog, files, number)
 
 
 def _lose(catalog: Catalog, number: int, path: Path) -> None:
@@ -119,8 +122,11 @@ def _adopt(catalog: Catalog, files: Files, number: int, place: int, items: bool)
     reconcile(catalog, files, number, items=items)
 
 
-def reconcile(catalog: Catalog, files: Files, number: int, since: int = 0, items: bool = True) -> None:
+def reconcile(catalog: Catalog, files: Files, number: int, since: int = 0, items: bool = True) -> bool:
     """Compare a segment with its rows.
+
+    Returns whether sound blocks in it were left out, as the index has such chunks elsewhere. That may not be true: where files
+    changed their names all rows are wrong. So once all segments were compared, these are compared again.
 
     Args:
         catalog: outside a transaction.
@@ -132,6 +138,8 @@ def reconcile(catalog: Catalog, files: Files, number: int, since: int = 0, items
     filing = Filing(catalog)
     with _opened(files.path(number)) as segment, _transaction(catalog):
         filing.begin()
+        if not _is_known(catalog, segment, number, since):
+            since = 0  # another file has its name: nothing may be cut off by what the index says of this one
         start = max(FIRST, min(since, segment.size))
         pieces = list(segment.scan(start, items=items))
         heads = {piece.offset: piece.head for piece in pieces if piece.head is not None}
@@ -147,12 +155,13 @@ def reconcile(catalog: Catalog, files: Files, number: int, since: int = 0, items
             if bad:
                 _log.warning("%d blocks of %s are damaged, and quarantined", len(bad), segment.path)
                 dropping.quarantine(catalog, table, bad, "damaged, or another than the index said")
-        end, live = start, 0
+        end, live, left_out = start, 0, False
         for piece in pieces:
             if piece.head is not None:
                 end = piece.offset + piece.nbytes
                 if piece.offset not in indexed:
-                    live += _enter(catalog, filing, number, piece.offset, piece.head)
+                    entered = _enter(catalog, filing, number, piece.offset, piece.head)
+                    live, left_out = live + entered, left_out or not entered
         for piece in pieces:
             if piece.head is None and piece.offset < end:
                 dropping.note_damage(catalog, number, piece.offset, piece.nbytes, piece.reason)
@@ -164,18 +173,38 @@ def reconcile(catalog: Catalog, files: Files, number: int, since: int = 0, items
         if any(head.group == "raw" for head in heads.values()):
             catalog.database.execute("UPDATE segments SET raw = 1 WHERE id = ?", (number,))
         filing.end()
+    return left_out
+
+
+def _is_known(catalog: Catalog, segment: Segment, number: int, since: int) -> bool:
+    """Whether the newest block that ends at or before `since` is the one that the index has there."""
+    for table in schema.TABLES.values():
+        query = (
+            f"SELECT segment, offset, nbytes, name, episode, sequence FROM {table} "
+            "CROSS JOIN sources ON sources.id = source ORDER BY first DESC"
+        )
+        for other, offset, nbytes, *key in catalog.database.execute(query):
+            if other == number and offset + nbytes <= since:
+                try:
+                    head = segment.head(offset)
+                except BadBlock:
+                    return False
+                return [head.block_bytes, head.source, head.episode, head.sequence] == [nbytes, *key]
+            if other < number:
+                break  # as in `_rows`
+    return True
 
 
 def _enter(catalog: Catalog, filing: Filing, number: int, offset: int, head: Head) -> int:
     """Enter a block that the index does not know. Returns its bytes, 0 if it is there already or its numbers are none."""
     try:
         summary = summarized(head)
+        if filing.known(head) is not None:
+            return 0
+        filing.file(head, summary, number, offset)
     except (BadChunk, BadOption) as error:  # sound bytes of another maker
         dropping.note_damage(catalog, number, offset, head.block_bytes, str(error))
         return 0
-    if filing.known(head) is not None:
-        return 0
-    filing.file(head, summary, number, offset)
     return head.block_bytes
 
 
@@ -198,18 +227,17 @@ def _rows(catalog: Catalog, table: str, number: int, start: int, everything: boo
 
 
 def _opened(path: Path) -> Segment:
+    segment = Segment.open(path, write=True)
     try:
-        return Segment.open(path, write=True)
-    except BadBlock as error:
-        _log.warning("%s; the blocks behind it are looked for", error)
-        mend(path)
-        return Segment.open(path, write=True)
-
-
-def mend(path: Path) -> None:
-    """Write the head of a segment, which is the same for all, over a damaged one."""
-    with path.open("r+b") as file:
-        file.write(SEGMENT_HEAD)
+        try:
+            segment.check()
+        except BadBlock as error:
+            _log.warning("%s; it is written anew", error)
+            segment.mend()
+    except BaseException:
+        segment.close()
+        raise
+    return segment
 
 
 def _set_aside(path: Path) -> None:

@@ -13,14 +13,15 @@ from user_gym.system.buffer.catalog import Catalog
 from user_gym.system.buffer.files import Files
 from user_gym.system.buffer.writing import Writing
 
+HEAD = "head"
 Progress = Callable[[int, int], object]  # bytes looked at, bytes in all
 
 
 class Finding(NamedTuple):
-    """A block that cannot be read, or is not the one that the index says."""
+    """A block that cannot be read, or is not the one that the index says; or the head of a segment."""
 
-    group: str
-    first: int
+    group: str  # HEAD: of a segment; its blocks are read all the same
+    first: int  # -1 for that
     segment: int
     offset: int
     reason: str
@@ -64,7 +65,8 @@ def _verify(catalog: Catalog, files: Files, progress: Progress) -> Report:
                 bad.append(Finding(group, first, segment, offset, reason))
             blocks, done = blocks + 1, done + nbytes
             progress(done, total)
-    return Report(blocks, done, tuple(found for found in bad if _is_there(catalog, found)))
+    heads = [Finding(HEAD, -1, number, 0, why) for number in sorted(catalog.places()) if (why := _head_damage(files, number))]
+    return Report(blocks, done, (*heads, *(found for found in bad if _is_there(catalog, found))))
 
 
 def _is_there(catalog: Catalog, found: Finding) -> bool:
@@ -79,17 +81,33 @@ def repair(writing: Writing, progress: Progress) -> None:
         writing.retire()
         with writing.transaction() as catalog:
             numbers = sorted(catalog.places())
+        again: list[int] = []
         for done, number in enumerate(numbers):
             with writing.exclusive() as catalog:
-                recovery.reconcile(catalog, writing.files, number)
+                if recovery.reconcile(catalog, writing.files, number):
+                    again.append(number)
             progress(done + 1, len(numbers))
+        for number in again:
+            with writing.exclusive() as catalog:
+                recovery.reconcile(catalog, writing.files, number)
+
+
+def _head_damage(files: Files, number: int) -> str:
+    try:
+        with files.use(number) as opened:
+            opened.check()
+    except BadBlock as error:
+        return str(error)
+    except Gone:
+        pass  # its blocks say so, if it has any
+    return ""
 
 
 def _damage(files: Files, segment: int, offset: int, expected: tuple[object, ...]) -> str:
     try:
         with files.use(segment) as opened:
             head = opened.head(offset)
-            head.verify_all(opened.read(offset, head.block_bytes))
+            head.items.verify_all(opened.read(offset, head.block_bytes))
     except (BadBlock, Gone) as error:
         return str(error)
     found = (head.steps, head.block_bytes, head.source, head.episode, head.sequence)

@@ -50,7 +50,10 @@ class Resident:
             follows: its first observation is the one after another step.
             last: number of that step; None, or one that is not here: the first transition is not here then.
         """
-        steps, held = len(columns["reward"]), self.sets.setdefault(kind.number, Columns(kind.light))
+        self._begin_at(first)
+        steps, held = len(columns["reward"]), self.sets.get(kind.number)
+        if held is None:
+            held = self.sets[kind.number] = Columns(kind.light)
         lost = follows and (last is None or not self._has(last, kind))
         if lost:  # a row in its place, so that the others have theirs
             columns = {key: np.concatenate([c[:1], c]) if key.startswith(OBS) else c for key, c in columns.items()}
@@ -66,6 +69,7 @@ class Resident:
 
     def skip(self, end: int) -> None:
         """Numbers below `end` that are not here will not come."""
+        self._begin_at(end)
         self._reserve(end)
         self.end = end
 
@@ -82,18 +86,24 @@ class Resident:
         if codes is None:
             return None
         positions = codes - (kind << _SHIFT) if kind else codes
-        # NOWHERE and other kinds: a negative one is very large without its sign.
-        return positions if int(positions.view(np.uint64).max()) <= _MASK else None
+        # NOWHERE and other kinds: a negative one is very large without its sign. argmax: a third of the time of max.
+        unsigned = positions.view(np.uint64).ravel()
+        return positions if unsigned[unsigned.argmax()] <= _MASK else None
 
-    def drop_before(self, number: int) -> None:
-        """Transitions below are not needed any more."""
+    def drop_before(self, number: int, coming: int = 0) -> None:
+        """Transitions below are not needed any more, and so many are about to be added, for which room is kept."""
         number = min(number, self.end)  # those that are not here yet keep their turn
         kept = self._places[number - self._base : self.end - self._base]
         if number - self._base > len(kept):
             for which, columns in self.sets.items():
                 mine = kept[kept >> _SHIFT == which]
-                columns.drop_before(int(mine[0]) & _MASK if len(mine) else columns.end)
-            self._places = np.concatenate([kept, np.full(max(_FIRST, len(kept)), _NOWHERE)])
+                columns.drop_before(int(mine[0]) & _MASK if len(mine) else columns.end, coming)
+            room = max(_FIRST, 2 * (len(kept) + coming))
+            if len(self._places) > 3 * room:
+                self._places = np.concatenate([kept, np.full(room - len(kept), _NOWHERE)])
+            else:  # where it is: see `Columns.drop_before`
+                self._places[: len(kept)] = kept
+                self._places[len(kept) :] = _NOWHERE
             self._base = number
 
     def _has(self, number: int, kind: Kind) -> bool:
@@ -114,6 +124,11 @@ class Resident:
 
     def _position(self, number: int) -> int:
         return self._code(number) & _MASK
+
+    def _begin_at(self, number: int) -> None:
+        """Where nothing is here, numbers below need no room: most of those that were ever given may have left before."""
+        if self._base == self.end:
+            self._base = self.end = number
 
     def _reserve(self, end: int) -> None:
         if end - self._base > len(self._places):

@@ -6,13 +6,14 @@ or a power cut; `scan` says so.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from user_gym.errors import BadBlock, Closed
+from user_gym.errors import BadBlock, Closed, WrongRun
 from user_gym.system.buffer.head import Head
 from user_gym.system.buffer.prefix import ALIGNMENT, HEAD, MAGIC, Bytes, sizes
 
@@ -20,6 +21,7 @@ SEGMENT_MAGIC, SEGMENT_VERSION = b"UGS1", 1
 FIRST = ALIGNMENT  # offset of the first block
 SEGMENT_HEAD = struct.pack("<4sHH56x", SEGMENT_MAGIC, SEGMENT_VERSION, 0)
 _VECTORS = 1024  # IOV_MAX of Linux
+_CAN_ADVISE = hasattr(os, "posix_fadvise")
 _PIECE = 1 << 20  # bytes read at once while looking for the next block behind a damaged one
 
 
@@ -39,6 +41,7 @@ class Segment:
         self.path = path
         self._descriptor = descriptor
         self._size = size
+        self._tells = hasattr(os, "RWF_NOWAIT")  # whether a read would have to wait: not every file system does
 
     @classmethod
     def create(cls, path: Path) -> Segment:
@@ -49,34 +52,59 @@ class Segment:
         """
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         segment = cls(path, descriptor, 0)
-        segment.append(SEGMENT_HEAD)
+        try:
+            segment.append(SEGMENT_HEAD)
+        except BaseException:  # a full disk: each try would leave another file
+            segment.close()
+            path.unlink()
+            raise
         return segment
 
     @classmethod
     def open(cls, path: Path, *, write: bool = False) -> Segment:
-        """An existing segment. Raises BadBlock if it is none, FileNotFoundError."""
+        """An existing one. Its head is not looked at: who knows where a block lies needs no more. Raises FileNotFoundError."""
         descriptor = os.open(path, (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC)
-        segment = cls(path, descriptor, os.fstat(descriptor).st_size)
-        try:
-            head = os.pread(descriptor, FIRST, 0)
-            if len(head) < FIRST or head[:6] != SEGMENT_HEAD[:6]:
-                allowed = f"{SEGMENT_MAGIC!r}, version {SEGMENT_VERSION}, {FIRST} bytes"
-                raise BadBlock(f"head of segment {path}", head[:6], allowed, 0)
-        except BaseException:
-            segment.close()
-            raise
-        return segment
+        return cls(path, descriptor, os.fstat(descriptor).st_size)
 
     @property
     def size(self) -> int:
         """Bytes of the file, as far as this object knows: those it found and those it appended."""
         return self._size
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the file has no name any more, and is on the disk only because it is open."""
+        return not os.fstat(self._open()).st_nlink
+
     def __enter__(self) -> Segment:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def check(self) -> None:
+        """Raise BadBlock unless it begins as segments of this version do."""
+        head = os.pread(self._open(), FIRST, 0)
+        if len(head) < FIRST or head[:6] != SEGMENT_HEAD[:6]:
+            allowed = f"{SEGMENT_MAGIC!r}, version {SEGMENT_VERSION}, {FIRST} bytes"
+            raise BadBlock(f"head of segment {self.path}", head[:6], allowed, 0)
+
+    def mend(self) -> None:
+        """Write the head, which is the same for all, over a damaged one.
+
+        Raises:
+            WrongRun: it says another version, and no block here is of this one.
+        """
+        head = os.pread(self._open(), FIRST, 0)
+        if head[:4] == SEGMENT_MAGIC and self._size > FIRST and not any(found.head for found in self.scan()):
+            version = int.from_bytes(head[4:6], "little")
+            if version != SEGMENT_VERSION:
+                raise WrongRun(
+                    f"segment {self.path} is of version {version}; allowed: {SEGMENT_VERSION}; "
+                    "open it with the version of user-gym that made it"
+                )
+        os.pwrite(self._open(), SEGMENT_HEAD, 0)
+        self._size = max(self._size, FIRST)
 
     def append(self, data: Bytes) -> int:
         """Write a block behind the last; returns its offset. It survives a kill of the process, and a power cut after `sync`.
@@ -131,9 +159,41 @@ class Segment:
                 left[0] = left[0][count:]
 
     def scatter(self, offset: int, pieces: Sequence[Any]) -> None:
-        """As `readv`, for few writable contiguous arrays, all of them with bytes: the least work that a read can be."""
-        if os.preadv(self._descriptor, pieces, offset) != sum([piece.nbytes for piece in pieces]):
+        """As `readv`, for writable contiguous arrays, all of them with bytes: the least work that a read can be."""
+        if len(pieces) > _VECTORS or os.preadv(self._open(), pieces, offset) != sum([piece.nbytes for piece in pieces]):
             self.readv(offset, pieces)
+
+    def scatter_held(self, offset: int, pieces: Sequence[Any]) -> bool:
+        """As `scatter` where the bytes are in the page cache; else they are on their way from now on, and False.
+
+        More arrays than the kernel takes at once are waited for.
+        """
+        if self._tells and len(pieces) <= _VECTORS:
+            size = sum([piece.nbytes for piece in pieces])
+            try:
+                if os.preadv(self._open(), pieces, offset, os.RWF_NOWAIT) == size:
+                    return True
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                self._tells = False
+            if self._tells:
+                self.expect(offset, size)
+                return False
+        self.scatter(offset, pieces)
+        return True
+
+    def expect(self, offset: int, size: int) -> None:
+        """These bytes will be read soon: the kernel begins to bring them, and nobody waits."""
+        if _CAN_ADVISE:
+            os.posix_fadvise(self._open(), offset, size, os.POSIX_FADV_WILLNEED)
+
+    def expect_disorder(self) -> None:
+        """What is read here lies anywhere: the kernel need not bring what comes after it."""
+        if _CAN_ADVISE:
+            os.posix_fadvise(self._open(), 0, 0, os.POSIX_FADV_RANDOM)
 
     def head(self, offset: int) -> Head:
         """The head of the block at an offset. Raises BadBlock."""
@@ -182,7 +242,7 @@ class Segment:
 
     def _damage(self, offset: int, head: Head) -> str:
         try:
-            head.verify_all(self.read(offset, head.block_bytes))
+            head.items.verify_all(self.read(offset, head.block_bytes))
         except BadBlock as error:
             return str(error)
         return ""

@@ -52,8 +52,19 @@ class Shunning:
         if isinstance(error, Damaged):
             _log.warning("the block of transition %d goes into quarantine: %s", first, error)
             self._store.quarantine(entry, str(error))
-        elif entry.segment == error.entry.segment:  # else it has moved
-            _log.error("%s; its transitions are not sampled until the buffer is opened again", error)
+        elif entry.segment == error.entry.segment and not self._is_there(entry.segment):  # else it has moved
             blocks = self._lookup.entries()
-            for row in np.flatnonzero(blocks.segment == entry.segment).tolist():
+            rows = np.flatnonzero(blocks.segment == entry.segment).tolist()
+            if rows:  # of a segment that was written anew a moment ago, none
+                _log.error("%s; its transitions are not sampled until the buffer is opened again", error)
+            for row in rows:
                 self._lookup.hide(int(blocks.first[row]), int(blocks.steps[row]))
+
+    def _is_there(self, segment: int) -> bool:
+        """Whether a segment lies where the index says now: another process may have moved it to another disk."""
+        self._store.files.put(self._lookup.places())
+        try:
+            with self._store.files.use(segment):
+                return True
+        except Gone:
+            return False

@@ -57,13 +57,14 @@ def pack(catalog: Catalog, since: int, pages: int) -> int:
 
 def _parts(catalog: Catalog) -> Iterator[Entries]:
     done = 0
-    for first, last, check, data in catalog.database.execute("SELECT first, last, sum, data FROM pages ORDER BY first"):
+    for first, check, data in catalog.database.execute("SELECT first, sum, data FROM pages ORDER BY first"):
         if zlib.adler32(data) != check or len(data) % _ROW:
             continue  # damaged: its blocks are read row by row
         page = _unpacked(data)
-        yield from catalog.entries(done, first)
+        if done < first:  # else no block has room between the pages, and a look-up in a cold index takes as long as a page
+            yield from catalog.entries(done, first)
         yield page
-        done = last + 1
+        done = int(page.first[-1] + page.steps[-1])
     yield from catalog.entries(done)
 
 

@@ -13,11 +13,11 @@ from threading import RLock
 
 from user_gym.core import Acknowledgement, real, whole
 from user_gym.errors import BadOption, Unwritable
-from user_gym.system.buffer import compaction, connection, dropping, pruning, recovery, repair, reserve, tiers
+from user_gym.system.buffer import compaction, connection, dropping, outer, pruning, recovery, repair, reserve, tiers
 from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.condition import parse
 from user_gym.system.buffer.entries import Entry
-from user_gym.system.buffer.files import Files
+from user_gym.system.buffer.files import Files, make
 from user_gym.system.buffer.filing import summarized
 from user_gym.system.buffer.housekeeping import Housekeeping
 from user_gym.system.buffer.joining import Joining
@@ -74,17 +74,17 @@ class Store(Stored):
 
         Raises:
             Busy: another process writes it.
-            Unwritable: the folder may not be written.
-            WrongRun: it holds something else, or (read-only) nothing.
+            Unwritable: the folder may not be written, or not even be read.
+            WrongRun: it is a file, or holds something else, or (read-only) nothing.
         """
-        folder = Path(path)
+        folder = outer.folder(path)
         if durability not in DURABILITY:
             raise BadOption("durability", durability, " or ".join(DURABILITY))
         whole("segment_bytes", segment_bytes, 1)
         if read_only:
             return cls._open_reader(folder, files(folder))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make(folder)
         except OSError as error:
             raise Unwritable(f"buffer {folder} cannot be made: {error}; allow it, or take another path") from error
         lock = WriterLock.take(folder)
@@ -98,7 +98,7 @@ class Store(Stored):
 
     @classmethod
     def _open_reader(cls, folder: Path, files: Files) -> Store:
-        lookup = Lookup(lambda: connection.connect_reader(folder))
+        lookup = Lookup(lambda: connection.connect_reader(folder), left=files.forget_deleted)
         files.put(lookup.places())
         lookup.start()
         return cls(folder, files, lookup)
@@ -121,7 +121,7 @@ class Store(Stored):
             writer = Writer(catalog, files, durable, segment_bytes)
             for group, number, size in recovery.unfinished(catalog):
                 writer.resume(group, number, size)
-            lookup = Lookup(lambda: connection.connect_reader(folder))
+            lookup = Lookup(lambda: connection.connect_reader(folder), own=catalog)
         except BaseException:
             catalog.database.close()
             raise

@@ -18,11 +18,10 @@ from user_gym.system.buffer.entries import Entries, Entry
 from user_gym.system.buffer.files import Files
 from user_gym.system.buffer.gaps import Live
 from user_gym.system.buffer.head import Head
+from user_gym.system.buffer.heads import FIRST_READ
 from user_gym.system.buffer.lookup import Lookup
 from user_gym.system.buffer.prefix import sizes
 from user_gym.system.buffer.segment import Segment
-
-_FIRST_READ = 16 << 10  # bytes: the prefix of most blocks
 
 
 class Stored:
@@ -80,11 +79,11 @@ class Stored:
 
     def read_prefix(self, entry: Entry) -> Head:
         """All of a block but its pictures. Raises BadBlock if it is damaged or another than the index says, Gone."""
-        data = self.read(entry, 0, min(_FIRST_READ, entry.nbytes))
+        data = self.read(entry, 0, min(FIRST_READ, entry.nbytes))
         prefix = sizes(data).prefix
         if prefix > len(data):
             data += self.read(entry, len(data), min(prefix, entry.nbytes))
-        head = Head.parse(data)
+        head = Head.parse(data[:prefix])  # whose light columns hold on to these bytes
         if (head.steps, head.block_bytes) != (entry.steps, entry.nbytes):
             found = f"{head.steps} steps in {head.block_bytes} bytes"
             raise BadBlock("block", found, f"{entry.steps} in {entry.nbytes}, as the index says", entry.offset)

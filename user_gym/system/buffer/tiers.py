@@ -50,11 +50,11 @@ def _move(writing: Writing, numbers: Iterable[int], folder: Path) -> int:
         if new.exists() and new.stat().st_size > old.stat().st_size:
             raise BadOption("cold folder", str(folder), "a folder for this buffer alone", f"{new} is there already")
         part = new.with_suffix(".part")
-        with writing.transaction() as catalog:  # nothing is appended or compacted meanwhile
-            shutil.copyfile(old, part)
-            sync(part)
-            part.replace(new)
-            files.sync_folder(place)
+        shutil.copyfile(old, part)  # appends go on: to other segments, and `upkeep` keeps everybody else from this one
+        sync(part)
+        part.replace(new)
+        files.sync_folder(place)
+        with writing.transaction() as catalog:
             catalog.database.execute("UPDATE segments SET place = ? WHERE id = ?", (place, number))
         files.put({number: place})
         writing.sync()

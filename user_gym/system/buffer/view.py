@@ -10,11 +10,13 @@ import numpy as np
 
 from user_gym.core import F32, I64, Acknowledgement, Batch, Chunk, whole
 from user_gym.errors import BadOption, Gone
+from user_gym.system.buffer import sampling
 from user_gym.system.buffer.batches import Rewards
 from user_gym.system.buffer.condition import Condition, parse
 from user_gym.system.buffer.labels import Labelled, Version
-from user_gym.system.buffer.loader import Loader, Wants
+from user_gym.system.buffer.loader import Loader
 from user_gym.system.buffer.ranges import Ranges
+from user_gym.system.buffer.sampling import Wants
 from user_gym.system.buffer.selection import Blocks, Selection
 
 Score = Callable[[Chunk], Any]  # a stored chunk -> a label for each of its steps
@@ -24,7 +26,7 @@ class Owner(Blocks, Protocol):
     """What a view asks of the buffer that it belongs to. Thread-safe."""
 
     def chunk(self, number: int) -> Chunk:
-        """The chunk that holds the transition with this number; its first one's number is `query.block_at(number)[0]`."""
+        """The chunk that holds the transition with this number; its last one is that of its block, see `query.block_at`."""
         ...
 
     def read(
@@ -34,11 +36,11 @@ class Owner(Blocks, Protocol):
         ...
 
     def wants(self, numbers: I64, horizon: int) -> Wants:
-        """As `loader.Readable.wants`."""
+        """As `sampling.Readable.wants`."""
         ...
 
     def empty(self, n: int, horizon: int = 1, allocate: Any = np.empty) -> Batch:
-        """As `loader.Readable.empty`."""
+        """As `sampling.Readable.empty`."""
         ...
 
 
@@ -74,19 +76,15 @@ class View:
 
     def sample(self, n: int, rng: np.random.Generator, horizon: int = 1, out: Batch | None = None) -> Batch:
         """As `core.Storage.sample`, over the transitions of this view."""
-        n, horizon = whole("n", n, 1), whole("horizon", horizon, 1)
-        while True:
-            try:
-                return self.read(self.draw(n, rng), horizon, out)
-            except Gone:
-                continue  # pruned, or found damaged, after it was drawn
+        return sampling.sample(self, n, rng, horizon, out)
 
     def draw(self, n: int, rng: np.random.Generator) -> I64:
         """Numbers of n transitions, uniform over those selected now. Raises BadOption where there are none."""
         with self._lock:
             ranges = self._followed()
             if not len(ranges):
-                raise BadOption("sample", n, f"nothing yet: the view {self.where!r} is empty", "append a chunk first")
+                cure = "append a chunk that satisfies it, or ask len first"
+                raise BadOption("sample", n, f"nothing yet: the view {self.where!r} is empty", cure)
             return ranges.at(rng.integers(self._begin(ranges), len(ranges), n))
 
     def numbers(self, since: int = 0) -> I64:
@@ -133,10 +131,13 @@ class View:
         Raises:
             BadOption: the name is a column's already, or values are not one finite number for each step.
         """
+        if not callable(values) and np.ndim(values):
+            allowed = "one number for all steps, or a function that is handed a chunk and returns one for each of its steps"
+            raise BadOption(f"values of label {name!r}", np.shape(values), allowed)
         with self._lock:
             followed = self._followed()
             ranges = followed.newest(len(followed) - self._begin(followed))
-        return self._owner.labels.write(name, source, self._labelled(ranges, values))
+        return self._owner.labels.write(name, source, self._labelled(ranges, values), pass_over=True)
 
     def __len__(self) -> int:
         with self._lock:
@@ -170,11 +171,14 @@ class View:
             number = int(ranges.at(np.array([done]))[0])
             try:
                 first, steps = self._owner.query.block_at(number)
-                chunk = self._owner.chunk(first)
+                chunk = self._owner.chunk(number)
             except Gone:  # since the ranges were taken
                 done += 1
                 continue
             selected = ranges.contains(np.arange(first, first + steps))
             done += int(selected.sum())
-            given = np.asarray(values(chunk) if callable(values) else np.full(steps, values), np.float32)
+            lost = steps - len(chunk)  # 1 where the observation before its first step is gone
+            given = values(chunk) if callable(values) else np.full(len(chunk), values)
+            if lost and np.shape(given) == (len(chunk),):  # else the error says what shape it has
+                given, selected = np.concatenate([[np.float32(np.nan)] * lost, given]), selected & (np.arange(steps) >= lost)
             yield Labelled(chunk.source, chunk.episode, chunk.sequence, given, selected)

@@ -27,7 +27,7 @@ from user_gym.system.buffer.segment import Segment
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What SQLite says of a full disk, and of a limit on the size of files, while it writes to its log or its shared memory.
 _NO_WRITE = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_TRUNCATE)
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # the latter: it is no folder
 
 
 Summarized = tuple[Block, Summary]  # as `filing.summarized` says
@@ -165,7 +165,8 @@ def explained(folder: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise _no_space(folder, error) from error
         if error.errno in _REFUSED:
-            raise Unwritable(f"buffer {folder} may not be written: {error}; give this user the right to write there") from error
+            cure = "give this user the right to, or choose another folder"
+            raise Unwritable(f"buffer {folder} may not be written: {error}; {cure}") from error
         raise
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF  # the primary one
