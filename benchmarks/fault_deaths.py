@@ -84,7 +84,7 @@ def rows(robot: str) -> Iterator[str]:
                 trial.wait(max(WITHIN))
                 travels = " / ".join(f"{1e3 * trial.witness.travel(mark, s):.0f}" for s in WITHIN)
                 speed, holds = trial.witness.speed(), alive(driver)
-            kept = "holds the arm until `user-gym stop --release`" if holds else "ended"
+            kept = "holds the arm for its next owner" if holds else "ended"
             row = f"| {robot} | {name} | {travels} | {speed:.3f} rad/s | {kept} | {succeed(trial, driver if holds else 0)} |"
             yield row.replace(trial.place["address"], "ADDRESS")
 

@@ -56,7 +56,6 @@ class Fault:
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])  # of the environment
     action: F64 | None = None  # what is ordered afterwards; None: the expert goes on
     mend: Callable[[Trial], object] = lambda trial: trial.side.ask("heal")  # what a person does
-    held: bool = False  # the driver process ends for its program, and goes on holding the arm until it is released
 
 
 def say(name: str, **arguments: Any) -> Callable[[Trial], object]:
@@ -76,13 +75,13 @@ def freeze(trial: Trial) -> None:
     os.kill(trial.worker, signal.SIGCONT)
 
 
-def both(time: str, brakes: bool) -> Iterator[Fault]:
+def both(time: str) -> Iterator[Fault]:
     """Faults that every arm knows."""
     yield Fault("`user-gym stop`", lambda trial: command("stop"), time)
     yield Fault("contact above the guard's 15 N", lambda trial: None, time, {"force": 15.0}, DOWN)
     yield Fault("kill -9 of the driver process", lambda trial: os.kill(trial.worker, signal.SIGKILL), time)
     terminate = "SIGTERM to the driver process"
-    yield Fault(terminate, lambda trial: os.kill(trial.worker, signal.SIGTERM), time, held=not brakes)
+    yield Fault(terminate, lambda trial: os.kill(trial.worker, signal.SIGTERM), time)
     yield Fault("driver process stopped for 1 s (SIGSTOP)", freeze, time)
 
 
@@ -100,7 +99,7 @@ def of_franka() -> Iterator[Fault]:
     yield Fault("user stop pressed", say("user_stop"), "gated")
     yield Fault("gripper misses", say("gripper"), "gated")
     yield Fault("dead link", say("dead"), "gated")
-    yield from both("gated", brakes=True)
+    yield from both("gated")
 
 
 def of_arx() -> Iterator[Fault]:
@@ -113,7 +112,7 @@ def of_arx() -> Iterator[Fault]:
     yield Fault("bus off", say("bus-off"), "paced")
     yield Fault("adapter unplugged", say("unplug"), "paced")
     yield Fault("no order for 1.5 s", lambda trial: trial.let_pass(1.5), "paced")
-    yield from both("paced", brakes=False)
+    yield from both("paced")
 
 
 def line(text: object, most: int = 150) -> str:
@@ -167,9 +166,9 @@ def stale_camera(robot: str) -> str:
 
 def come_back(trial: Trial, fault: Fault) -> tuple[str, str]:
     """What the resets said, and what the episode after them did. A person does what a reset could not."""
-    heard: list[str] = ["not asked: the driver process holds the arm and answers nobody"] if fault.held else []
+    heard: list[str] = []
     tries = ("", "**repaired**: ", *["again: "] * BUSY, "**released, put upright by hand**: ")
-    for person in tries[-1:] if fault.held else tries:
+    for person in tries:
         if "repaired" in person:
             fault.mend(trial)
         elif "released" in person and trial.robot.startswith("arx"):

@@ -1,5 +1,6 @@
 """A toy arm behind a worker process, and what its driver was told."""
 
+import adoption_rig
 import pytest
 from toy import VirtualClock
 from worker_rig import SPEC, TASK, Berth
@@ -37,3 +38,24 @@ def make(tmp_path, stops):
 def diary(tmp_path, stops):
     path = tmp_path / "diary"
     return lambda: [line.split(" ", 1)[1] for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def place(tmp_path, stops, monkeypatch):
+    """The diary of arms that are leased, in a folder of leases of their own."""
+    monkeypatch.setenv("USER_GYM_LEASES", str(tmp_path / "leases"))
+    return tmp_path / "diary"
+
+
+@pytest.fixture
+def heir(place):
+    """Makes the robot of a next program, in this process."""
+    made = []
+
+    def build(**options):
+        made.append(adoption_rig.robot(place, **options))
+        return made[-1]
+
+    yield build
+    for arm in made:
+        arm.close()

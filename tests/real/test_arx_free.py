@@ -145,15 +145,17 @@ def test_what_the_arm_does_when_its_driver_is_killed(paced, robot, mode, record_
     """Nothing can hold it then: DaMiao motors go limp after their TIMEOUT, Encos motors follow the last frame for ever."""
     twin = paced(robot)
     with Child(mode, twin) as child:
+        since = twin.ask("hello")["time"]
         child.kill()
         twin.ask("mode", mode="gated")  # from here on no look is too late
+        late = twin.ask("hello")["time"] - since  # s that a busy machine took for the kill, in which the arm may have begun
         before = twin.tool
         travels = []
         for _ in range(10):
             assert twin.ask("advance", ticks=100)["ticks"] == 100
             travels.append(round(float(np.linalg.norm(twin.tool - before)), 4))
     record_property("travel_per_0.1_s", travels)
-    assert travels[0] < 0.03, travels
+    assert travels[0] < 0.03 or late > 0.05, (late, travels)
     assert travels[-1] < 0.3, travels
 
 

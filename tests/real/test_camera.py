@@ -119,6 +119,21 @@ def test_a_frame_has_the_time_of_its_capture_on_the_robots_clock(rig) -> None:
     assert eye.age == pytest.approx(0.3)
 
 
+def test_who_records_gets_every_picture_as_the_device_gives_it_on_the_robots_clock(rig) -> None:
+    eye, source, _ = rig()
+    took = []
+    eye.forward(lambda time, image: took.append((time, image.shape)))
+    source.waiting.put(picture(1))
+    eye.connect()
+    eye.synchronise(robot_time=2.0)  # it is 100 now
+    for value in (2, 3):
+        source.waiting.put(Picture(np.full((24, 32, 3), value, np.uint8), 100.5))
+    until(eye, 3)
+    assert took[0] == (100.0, (8, 8, 3))
+    assert took[1:] == [(pytest.approx(2.5), (24, 32, 3))] * 2
+    assert eye.read().image.shape == (8, 8, 3)
+
+
 def test_a_stale_frame_is_a_fault_that_says_how_old_it_is(rig) -> None:
     eye, source, clock = rig(max_age=0.5)
     source.waiting.put(picture(1))

@@ -2,13 +2,14 @@
 
 import os
 import signal
-import socket
 import threading
 import time
+from multiprocessing import Pipe
 
 import pytest
 
 from user_gym.errors import Closed, Halted
+from user_gym.real.owner import Owner
 from user_gym.real.watch import BREAK_OFF, ORPHANED, Watch
 from user_gym.robots import stop
 
@@ -18,15 +19,17 @@ def watch(tmp_path, monkeypatch):
     """With an alarm that a test may break, and that it can wait for."""
     monkeypatch.setenv("USER_GYM_STOPS", str(tmp_path / "stops"))
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, BREAK_OFF)}
-    ours, theirs = socket.socketpair()
+    ours, theirs = Pipe()
     rung = threading.Semaphore(0)
-    watch = Watch("toy", theirs.fileno(), os.getpid(), rung.release)
+    owner = Owner(os.getpid(), link=theirs)
+    owner.open()
+    watch = Watch("toy", owner, rung.release)
     watch.rung = lambda: rung.acquire(timeout=5)
     watch.open()
     yield watch
     watch.close()
     ours.close()
-    theirs.close()
+    owner.close()
     for number, handler in before.items():
         signal.signal(number, handler)
 

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from user_gym.errors import MissingSystem
-from user_gym.robots import stop
+from user_gym.robots import sockets, stop
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_the_folder_is_the_same_from_a_desktop_and_from_a_service(monkeypatch) -
     for runtime, temporary in (("/run/user/1", "/var/tmp"), ("", "")):
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
         monkeypatch.setenv("TMPDIR", temporary)
-        places.add(str(stop.where()))
+        places.add(str(sockets.where()))
     assert places == {f"/tmp/user_gym-{os.getuid()}"}
 
 

@@ -78,6 +78,7 @@ class LiveCamera:
         self._max_age, self._raises, self._patience, self._clock = max_age, stale == "raise", patience, clock
         self._reader = Reader(source, self._take, backoff=backoff, patience=patience)
         self._fresh = threading.Condition()
+        self._forward: Callable[[float, U8], None] | None = None
         self._newest: Frame | None = None  # its time is monotonic
         self._zero = 0.0  # s, monotonic: when the robot's clock showed 0
         self._warned = False
@@ -98,6 +99,13 @@ class LiveCamera:
             seen = self._fresh.wait_for(lambda: self._newest is not None and self.age <= self._max_age, self._patience)
         if not seen:
             raise RobotFault(f"camera {self.spec.name!r} gave no picture within {self._patience:g} s{self._why()}")
+
+    def forward(self, take: Callable[[float, U8], None]) -> None:
+        """Hand every picture over as the device gives it, too: its time (s, robot's clock), and (h, w, 3) of any size.
+
+        Called on the camera's thread; it must not block, nor write the array.
+        """
+        self._forward = take
 
     def synchronise(self, robot_time: float) -> None:
         """The robot's clock shows `robot_time` (s) now. Both tick alike, to far less than a frame an episode."""
@@ -139,6 +147,8 @@ class LiveCamera:
         with self._fresh:
             self._newest = Frame(fitted, picture.captured)
             self._fresh.notify_all()
+        if self._forward is not None:
+            self._forward(picture.captured - self._zero, picture.image)
 
     def _why(self) -> str:
         return f"; {self._reader.trouble}" if self._reader.trouble else ""

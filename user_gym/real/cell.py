@@ -49,6 +49,7 @@ def build(
     torque: float = 15.0,
     policy: str = approval.ANY,
     approve: bool = False,
+    adopt: bool = True,
 ) -> Cell[Robot]:
     """A cell with one real arm.
 
@@ -70,6 +71,8 @@ def build(
         torque: N m of contact that stop the arm.
         policy: hash of the policy that will drive the arm; the first time, an operator has to approve.
         approve: the operator does.
+        adopt: an arm without brakes that is named, by `address` or `device`, is taken over from the driver process that still
+            holds it after a program of this user has died; False: refused until an operator releases it.
 
     Raises:
         BadOption: a value is not allowed, or nobody knows a driver for this arm.
@@ -83,6 +86,7 @@ def build(
     for name, value in (("driver_options", driver_options), ("cameras", cameras), ("camera_options", camera_options)):
         asked.table(name, value)
     asked.yes_or_no("approve", approve)
+    asked.yes_or_no("adopt", adopt)
     if clock not in (None, *CLOCKS):
         raise BadOption("clock", clock, " | ".join(CLOCKS))
     if twin is not None:
@@ -130,19 +134,25 @@ def build(
             options={**carried, **own, **(driver_options or {})},
         )
 
-    station = Station(Wish(spec.name, task.name, device, address, twin, policy, approve, known=driver is None), job)
+    station = Station(Wish(spec.name, task.name, device, address, twin, policy, approve, adopt, known=driver is None), job)
     eyes = {c.name: StationCamera(c, station, (cameras or {}).get(c.name), camera_options or {}) for c in spec.cameras}
     for name in cameras or {}:
         if name not in eyes:
             raise BadOption("camera", name, ", ".join(eyes))
     view = eyes[spec.cameras[-1].name].larger(_VIEW) if spec.cameras else None
     robot = RealRobot(spec, control, station, Patience())
-    return Cell(robot=robot, scene=StationScene(station, names, _nominal(task, len(names))), cameras=eyes, view=view)
+    native = tuple(eye.native for eye in eyes.values())
+    return Cell(robot=robot, scene=StationScene(station, names, _nominal(task)), cameras=eyes, view=view, raw=native)
 
 
-def _nominal(task: Task, count: int) -> F64:
-    """Poses (count, 7) of the objects where a person is to put them: the mean of the task's starts."""
+def _nominal(task: Task) -> F64:
+    """Poses (k, 7) of the objects where a person is to put them: the mean of the starts. NaN: loose, or hung on another."""
     rng = np.random.default_rng(0)
-    poses = np.mean([task.start(rng).objects for _ in range(_STARTS)], axis=0).reshape(count, 7)
-    poses[:, 3:] /= np.linalg.norm(poses[:, 3:], axis=1, keepdims=True)
+    bodies = [body for body in task.bodies if body.mount != "tool"]
+    poses = np.full((len(bodies), 7), np.nan)
+    placed = [k for k, body in enumerate(bodies) if body.joint is None]
+    means = np.mean([task.start(rng).objects for _ in range(_STARTS)], axis=0).reshape(-1, 7)
+    means[:, 3:] /= np.linalg.norm(means[:, 3:], axis=1, keepdims=True)
+    poses[placed] = means
+    poses[[body.mount == "free" for body in bodies]] = np.nan
     return poses

@@ -60,7 +60,8 @@ class Driver(Protocol):
     """One arm. Constructors do no I/O: `(spec, control, address, clock, **options)`.
 
     A driver may have two more attributes. `brakes`, False where the arm falls as soon as nobody drives it: the worker then
-    keeps the driver alive after its parent's death, and between `hold` and `close` the driver keeps the arm still by itself.
+    keeps the driver alive after its owner's death, for the next one, and between `hold` and `close` the driver keeps the arm
+    still by itself.
     `interrupt()`, called from another thread, breaks off a call that blocks; without it such a call runs to its end.
     """
 

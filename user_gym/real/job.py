@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from user_gym import errors
-from user_gym.core import RobotSpec, RobotState, Workspace
-from user_gym.errors import RobotFault, UserGymError
+from user_gym.core import Lease, RobotSpec, RobotState, Workspace
+from user_gym.errors import BadOption, RobotFault, UserGymError
 from user_gym.real.driver import Clock
 from user_gym.real.guard import Thresholds
 
@@ -32,7 +32,36 @@ class Job:
     stale: float | None = 1.0  # s without an order after which the arm holds; None: time stands still between orders
     approach_speed: float = 0.1  # m/s
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further ones of the driver
-    parent: int = 0  # process id of who starts the worker, which ends with it; set by `RealRobot`
+    parent: int = 0  # process id of who starts the worker, which ends with it; set by `driver_process`
+    shared: Shared | None = None  # the lease that the worker keeps as long as it lives; set there, too
+
+    def unlike(self, other: Job) -> BadOption | None:
+        """Why a driver that was built for this job cannot do another one; None: it can."""
+        for name, mine, wanted in (
+            ("robot", self.spec.name, other.spec.name),
+            ("address", self.address, other.address),
+            ("twin", self.twin, other.twin),
+            ("driver", self.driver, other.driver),
+            ("driver_options", _written(self.options), _written(other.options)),
+            ("control", self.control, other.control),
+            ("clock", type(self.clock).__name__, type(other.clock).__name__),
+        ):
+            if mine != wanted:
+                cure = "take it over as it is, then close() it; or user-gym stop --release, which lets go of the arm"
+                return BadOption(name, wanted, f"{mine!r} while {self.name} is held by the driver that was built so", cure)
+        return None
+
+
+class Shared(NamedTuple):
+    """A lease that a process shares with the one that started it."""
+
+    lease: Lease
+    descriptor: int  # of the lock, with the same number in both
+
+
+def _written(options: Mapping[str, Any]) -> str:
+    """For comparison: values may be arrays."""
+    return ", ".join(f"{name}={options[name]!r}" for name in sorted(options))
 
 
 class Request(NamedTuple):

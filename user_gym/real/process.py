@@ -1,4 +1,4 @@
-"""What a worker's process runs: it takes its job from the pipe, then serves until its parent leaves."""
+"""What a worker's process runs: it takes its first job from the pipe, then serves until its last owner leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A real arm as a `core.Robot`: the parent's end of a worker process. It starts the process and never waits without a limit."""
+"""A real arm as a `core.Robot`: the owner's end of a worker process. It starts the process, or takes over one that holds the
+arm already, and never waits without a limit.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +9,22 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 import weakref
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 from user_gym.core import Command, Compliance, RobotSpec, RobotState, Start
-from user_gym.errors import BadOption, Closed, LinkLost, RobotFault
+from user_gym.errors import BadOption, Closed, LinkLost, RobotFault, UserGymError
 from user_gym.real import asked
 from user_gym.real.berth import Berth, Place
+from user_gym.real.driver_process import Adopted, DriverProcess, attach
 from user_gym.real.job import Reply, Request, raised
 from user_gym.real.patience import Patience, wait
 from user_gym.real.watch import BREAK_OFF
 from user_gym.robots.compliance import check
 
-_GO = "import sys; from user_gym.real.process import main; main(int(sys.argv[1]))"
 _LEAVE = 5.0  # s for a worker to exit once it has answered, or its pipe is closed
 _robots: weakref.WeakSet[RealRobot] = weakref.WeakSet()  # that were connected, and perhaps never closed
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class RealRobot:
     def __init__(self, spec: RobotSpec, control: str, berth: Berth, patience: Patience | None = None) -> None:
         self.spec = spec
         self._control, self._berth, self._patience = control, berth, patience or Patience()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: DriverProcess | None = None
         self._link: Connection | None = None
         self._name = spec.name
         self._wanted = False  # connected, as far as the caller is concerned
@@ -72,7 +72,13 @@ class RealRobot:
         return None if self._process is None else self._process.pid
 
     def connect(self) -> None:
-        """Start the worker, which opens the arm. Raises NoRobot, NotApproved, LinkLost, RobotFault, MissingExtra, BadOption."""
+        """Start the worker, which opens the arm, or take over the one that holds it.
+
+        Raises:
+            NoRobot, Busy, NotApproved: the arm is not to be had.
+            LinkLost, RobotFault: it does not answer, or says what is wrong.
+            MissingExtra, BadOption: it cannot be driven so.
+        """
         self._wanted, self._owner = True, os.getpid()
         _robots.add(self)
         if self._link is not None:
@@ -175,29 +181,17 @@ class RealRobot:
                     self._reading.release()
 
     def _start(self, place: Place) -> None:
-        ours, child = socket.socketpair()
-        self._link = link = Connection(ours.detach())
-        held = () if place.lease is None else (place.lease.duplicate(),)
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(sys.path),
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-        }
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _GO, str(child.fileno()), f"user-gym:{place.job.name}"],
-                pass_fds=(child.fileno(), *held),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the parent: the worker stops the arm when it is told to
-            )
-        finally:
-            child.close()
-            for descriptor in held:
-                os.close(descriptor)
+        self._process, self._link = attach(place)
         self._number, self._stops, self._due = 0, 0, time.monotonic() + self._patience.connect
-        link.send(replace(place.job, parent=os.getpid()))
-        self._receive(None)
+        try:
+            self._receive(None)
+        except LinkLost:
+            raise
+        except UserGymError:
+            if isinstance(self._process, Adopted):  # it refuses this job, and goes on holding the arm: not waited for
+                self._process.close()
+                self._process = None
+            raise
 
     def _ask(self, verb: str, argument: Any, patience: float) -> RobotState | None:
         self._send(verb, argument, patience)
@@ -274,6 +268,8 @@ class RealRobot:
             except subprocess.TimeoutExpired:
                 # Not killed: it may be what holds an arm without brakes.
                 _log.warning("driver process of %s (pid %d) still holds the arm; see user-gym stop", self._name, process.pid)
+            if isinstance(process, Adopted):
+                process.close()
 
 
 @atexit.register

@@ -18,6 +18,9 @@ from user_gym.robots import approval, candidates, discovery, inventory, lease
 from user_gym.robots.address import physical
 from user_gym.robots.gate import GateCamera, GateScene
 from user_gym.robots.lease import Hold
+from user_gym.robots.tap import Tap
+
+_NATIVE_RATE = 30.0  # Hz, of most cameras; only the device knows its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Wish:
     twin: str | None = None  # side address, with `address`
     policy: str = approval.ANY  # hash of what will drive it
     approve: bool = False  # an operator stands at the emergency stop
+    adopt: bool = True  # also from a driver process that holds it after its program has ended
     known: bool = True  # our probes can ask it; False: it has a driver of another package, and perhaps other words
 
 
@@ -62,7 +66,7 @@ class Station:
             self._device, self._hold = self._lease()
         try:
             if self._device.twin is None:
-                self._approve(self._device)
+                self._approve(self._device, self._hold)
             return Place(self._job(self._device), self._hold)
         except BaseException:
             self.release()
@@ -71,14 +75,15 @@ class Station:
     def _lease(self) -> tuple[Device, Hold]:
         wish = self._wish
         if wish.address is None:
-            return candidates.take(wish.model, wish.task, wish.device)
+            return candidates.take(wish.model, wish.task, wish.device, wish.adopt)
         device = Device(f"{wish.model} at {wish.address}", "robot", wish.model, wish.address, wish.twin)
-        return device, lease.take(device)
+        return device, lease.take(device, adopt=wish.adopt)
 
-    def _approve(self, device: Device) -> None:
+    def _approve(self, device: Device, hold: Hold) -> None:
         arm, policy = physical(device), self._wish.policy
         if not approval.approved(arm, policy):
-            if self._wish.known and self._wish.address is not None:  # one of the inventory was asked when it was taken
+            # One of the inventory was asked when it was taken, and one that is held answers its driver.
+            if self._wish.known and self._wish.address is not None and hold.bond is None:
                 discovery.ask(device)  # nobody is sent to the emergency stop of an arm that is not there
             if self._wish.approve:
                 approval.approve(arm, policy)
@@ -115,7 +120,7 @@ class StationScene:
     Args:
         station: whose arm.
         names: of the task's objects.
-        taught: (k, 7) m, xyzw, base frame: where they stand, unless the inventory's entry has `objects`.
+        taught: (k, 7) m, xyzw, base frame: where they stand, unless the inventory's entry has `objects`; NaN: nobody knows.
     """
 
     def __init__(self, station: Station, names: tuple[str, ...], taught: F64) -> None:
@@ -128,7 +133,7 @@ class StationScene:
         device = self._station.device
         if device.twin is None:
             poses = _placed(self.names, device.options.get("objects", {}), self._taught)
-            return Scene(self.names, poses, np.ones(len(self.names), bool), "human", 0.0)
+            return Scene(self.names, poses, np.isfinite(poses.sum(axis=-1)), "human", 0.0)
         if self._gate is None:
             self._gate = GateScene(device.twin, self.names)
             self._gate.connect()
@@ -156,6 +161,7 @@ class StationCamera:
         self.spec = spec
         self._station, self._address, self._options = station, address, options
         self._camera: Camera | None = None
+        self.native = Tap(spec.name, _NATIVE_RATE)  # pictures of a real one, as it gives them
 
     def connect(self) -> None:
         """As `Camera.connect`. Raises BadOption where nobody said which camera it is."""
@@ -174,6 +180,7 @@ class StationCamera:
             options = {**found, **options}
         live: LiveCamera = camera(self.spec, address, **options)
         self._station.follow(live.synchronise)
+        live.forward(lambda time, image: self.native.put(time, {"image": image}))
         return live
 
     def read(self) -> Frame:

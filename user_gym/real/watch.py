@@ -1,10 +1,9 @@
-"""What may interrupt a worker that is busy: a stop from outside, its parent's death or close, a signal. It touches no arm."""
+"""What may interrupt a worker that is busy: a stop from outside, its owner's death or close, a signal. It touches no arm."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import select
 import signal
 import socket
@@ -14,38 +13,43 @@ from contextlib import AbstractContextManager
 
 from user_gym.errors import Closed, Halted
 from user_gym.real.driver import Clock
+from user_gym.real.owner import Owner
 from user_gym.robots import stop
 
 BREAK_OFF = signal.SIGUSR1  # of the parent, before it asks to close: what is under way ends, and the arm is let go in order
 ORPHANED = "the program that drove it is gone"
+_PATIENCE = 5.0  # s for the thread to look at another owner
+_LOOK = b"\0"  # no signal's number: there is another owner
 _log = logging.getLogger(__name__)
 
 
 class Watch:
-    """A thread that waits for `user-gym stop`, for SIGTERM, for the death of the parent, and for its BREAK_OFF.
+    """A thread that waits for `user-gym stop`, for SIGTERM, for the death of the owner, and for its BREAK_OFF.
 
     Args:
         name: of the device.
-        link: descriptor of the pipe to the parent; only its end is looked at.
-        parent: its process id: a process that the parent forked keeps the pipe open after the parent's death. 0: not known.
+        owner: whom the worker obeys, opened; of its pipe only the end is looked at.
         alarm: called from the thread at each message, for drivers that can break off a call that blocks.
     """
 
-    def __init__(self, name: str, link: int, parent: int, alarm: Callable[[], None]) -> None:
-        self._name, self._link, self._parent, self._alarm = name, link, parent, alarm
+    def __init__(self, name: str, owner: Owner, alarm: Callable[[], None]) -> None:
+        self._name, self._owner, self._alarm = name, owner, alarm
         self._ear = stop.Listener(name)
         self._bell, self._rope = socket.socketpair()  # rings in the main thread's select
         self._quit, self._leave = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name=f"watch of {name}", daemon=True)
+        self._change, self._changed = threading.Lock(), threading.Event()  # of the owner
+        self._owners = 1  # so far
         self._end: str | None = None  # why the worker has to end; None: it need not
         self._leaving = False  # the parent wants to close
-        self._forgiven = 0  # stops that count no more
+        self.broken = False  # it hears nobody any more
+        self.forgiven = 0  # stops that count no more
         self.stops = 0  # an operator's, heard so far
         self.released = False  # an operator lets the arm go
 
     @property
     def orphaned(self) -> bool:
-        """Whether the worker has to end."""
+        """Whether the worker has to end, or to find another owner."""
         return self._end is not None
 
     def open(self) -> None:
@@ -58,6 +62,19 @@ class Watch:
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._leave.fileno(), warn_on_full_buffer=False)
         self._thread.start()
+        self._changed.wait(_PATIENCE)
+
+    def follow(self, owner: Owner) -> None:
+        """Another owner, opened, is obeyed from now on, and the last one may be closed. What operators said stands."""
+        with self._change:
+            self._changed.clear()
+            self._owner, self._owners = owner, self._owners + 1
+            self._end, self._leaving = None, False
+        with contextlib.suppress(BlockingIOError):  # it is awake already
+            self._leave.send(_LOOK)
+        if not self._changed.wait(_PATIENCE):
+            self.broken = True
+            self.end("its watch hangs")
 
     def fileno(self) -> int:
         """For select: readable when something happened."""
@@ -75,13 +92,13 @@ class Watch:
         """Raise Halted where there is a reason to stop, Closed where the parent is about to close."""
         if self._leaving:
             raise Closed(f"{self._name} was closed meanwhile; call connect()")
-        reason = self._end or ("an operator said stop" if self.stops > self._forgiven else None)
+        reason = self._end or ("an operator said stop" if self.stops > self.forgiven else None)
         if reason is not None:
             raise Halted(f"{self._name} stopped: {reason}; reset() goes on")
 
     def forgive(self, stops: int) -> None:
-        """So many of the stops end with this reset: those that the client was told of. The parent's death does not."""
-        self._forgiven = stops
+        """So many of the stops end with this reset: those that the client was told of. The owner's death does not."""
+        self.forgiven = stops
 
     def end(self, reason: str) -> None:
         """The worker shall end."""
@@ -99,52 +116,49 @@ class Watch:
 
     def _run(self) -> None:
         try:
-            self._listen()
+            while self._listen():
+                pass
         except Exception:  # nobody would hear a stop any more
             _log.exception("watch of %s broke", self._name)
+            self.broken = True
             self.end("its watch broke")
 
-    def _listen(self) -> None:
-        poll = select.poll()
+    def _listen(self) -> bool:
+        """Until there is another owner, or the last one again; False: until the watch is closed."""
+        with self._change:
+            owner, number = self._owner, self._owners
+        poll, deaths = select.poll(), _ends(owner)
         poll.register(self._ear.fileno(), select.POLLIN)
         poll.register(self._quit.fileno(), select.POLLIN)
-        poll.register(self._link, 0)  # 0: only that the other end is gone
-        parent = self._pidfd()
-        if parent is not None:
-            poll.register(parent, select.POLLIN)
-        try:
-            while True:
-                ready = [descriptor for descriptor, _ in poll.poll()]
-                if self._quit.fileno() in ready:
-                    if not (signals := self._quit.recv(64)):
-                        return
-                    if signal.SIGTERM in signals:
-                        self.end("it was told to terminate (SIGTERM)")
-                    if BREAK_OFF in signals:
-                        self._leaving = True
-                        self._alert()
-                for gone in {self._link, parent}.intersection(ready):
-                    poll.unregister(gone)
-                    self.end(ORPHANED)
-                if (message := self._ear.read()) is not None:
-                    self.released |= message == stop.RELEASE
-                    self.stops += 1
+        for end, events in deaths.items():
+            poll.register(end, events)
+        self._changed.set()
+        if owner.dead:
+            self._lost(number)
+        while number == self._owners:
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if self._quit.fileno() in ready:
+                if not (signals := self._quit.recv(64)):
+                    return False
+                if signal.SIGTERM in signals:
+                    self.end("it was told to terminate (SIGTERM)")
+                if BREAK_OFF in signals:
+                    self._leaving = True
                     self._alert()
-        finally:
-            if parent is not None:
-                os.close(parent)
+            for gone in deaths.keys() & ready:
+                poll.unregister(gone)
+                self._lost(number)
+            if (message := self._ear.read()) is not None:
+                self.released |= message == stop.RELEASE
+                self.stops += 1
+                self._alert()
+        return True
 
-    def _pidfd(self) -> int | None:
-        """Readable when the parent has died; None where the system has no such thing, or the parent is gone."""
-        if not self._parent or not hasattr(os, "pidfd_open"):
-            return None
-        try:
-            return os.pidfd_open(self._parent)
-        except ProcessLookupError:
-            self.end(ORPHANED)
-        except OSError as error:  # an old kernel, or a container that forbids it
-            _log.info("only the pipe tells of the parent's death: %s", error)
-        return None
+    def _lost(self, number: int) -> None:
+        """An owner is gone; if it was the last one, the worker has none."""
+        with self._change:
+            if number == self._owners:
+                self.end(ORPHANED)
 
     def _alert(self) -> None:
         with contextlib.suppress(BlockingIOError):  # it rings already
@@ -153,6 +167,14 @@ class Watch:
             self._alarm()
         except Exception:  # a vendor's call: the reason stands without it
             _log.exception("%s: the driver could not be interrupted", self._name)
+
+
+def _ends(owner: Owner) -> dict[int, int]:
+    """What tells that an owner is gone, for poll: descriptors, and events besides the end of a connection."""
+    ends = {end.fileno(): 0 for end in (owner.link, owner.claim) if end is not None}
+    if owner.death is not None:
+        ends[owner.death] = select.POLLIN
+    return ends
 
 
 class Watched:

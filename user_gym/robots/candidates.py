@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from user_gym.core import Device
-from user_gym.errors import NoRobot, UnknownName
-from user_gym.robots import discovery, inventory, lease, specs
+from user_gym.errors import Busy, NoRobot, UnknownName
+from user_gym.robots import discovery, inventory, lease, notes, specs
 from user_gym.robots.lease import Hold
 
 ANY = "any"  # the first of the inventory that can do the task
@@ -48,13 +48,14 @@ def choose(robot: str, task: str, options: Mapping[str, Any]) -> Meant:
     raise UnknownName("robot", robot, [*specs.known(), *(d.id for d in robots)], "user-gym devices lists the robots here")
 
 
-def take(model: str, task: str, device: str | None = None) -> tuple[Device, Hold]:
+def take(model: str, task: str, device: str | None = None, adopt: bool = False) -> tuple[Device, Hold]:
     """Lease the first robot of the inventory that is free, healthy and able to do the task.
 
     Args:
         model: a robot's name.
         task: name of the task.
         device: id of the only one that will do; None: any of the model.
+        adopt: take it over from a driver process whose program is gone, too; only the one that was named.
 
     Raises:
         NoRobot: there is none; the message says of each candidate why not, and of no other where one was named.
@@ -68,7 +69,7 @@ def take(model: str, task: str, device: str | None = None) -> tuple[Device, Hold
         if not robots:
             raise NoRobot(f"robot {device!r} is not in {inventory.path()}; list it there, or name another")
     for candidate in robots:
-        hold = _try(candidate, model, task, reasons)
+        hold = _try(candidate, model, task, reasons, adopt and device is not None)
         if hold is not None:
             return candidate, hold
     if device is not None:
@@ -84,7 +85,7 @@ def _own_first(robots: Sequence[Device]) -> list[Device]:
     return sorted(robots, key=lambda device: not lease.own(device))
 
 
-def _try(candidate: Device, model: str, task: str, reasons: list[str]) -> Hold | None:
+def _try(candidate: Device, model: str, task: str, reasons: list[str], adopt: bool) -> Hold | None:
     """Lease it and ask it how it is; or say why not."""
 
     def no(why: str) -> None:
@@ -96,9 +97,14 @@ def _try(candidate: Device, model: str, task: str, reasons: list[str]) -> Hold |
         return no(candidate.reason)
     if not candidate.does(task):
         return no(f"is set up for {', '.join(candidate.tasks)}")
-    hold = lease.attempt(candidate)
+    try:
+        hold = lease.attempt(candidate, adopt=adopt)
+    except Busy as refused:
+        return no(str(refused))
     if hold is None:
-        return no(f"is leased {lease.describe(lease.holder(candidate))}")
+        return no(f"is leased {notes.describe(lease.holder(candidate))}")
+    if hold.bond is not None:  # it is under its driver's orders this moment, which knows how it is
+        return hold
     try:
         found = discovery.examine(candidate)
     except BaseException:

@@ -20,7 +20,7 @@ from user_gym.robots.side import Side
 #                                               where the motion ended; motion says "moving" | "idle" | "reflex: <reason>"
 #   posture  -> q, dq (rad, rad/s), time, motion    of the joints, as they really are
 #   scene    -> names, poses, valid, time
-#   arrange  objects (k, 7), seed -> {}         place the task's objects; draw what the twin draws by itself
+#   arrange  objects (k, 7), joints (j), seed -> {}    place the task's objects; draw what the twin draws by itself
 #   picture  camera -> height, width, time; body: RGB bytes
 #   fault    name, **arguments -> {}            inject one; the twin's own docstring lists them
 #   heal     -> {}                              end all injected faults
@@ -53,6 +53,9 @@ class GateClock:
     def connect(self) -> None:
         """Open the side door and close the gate. Raises LinkLost."""
         self._side.connect()
+        self._greet()
+
+    def _greet(self) -> None:
         self._tick = float(self._side.ask("hello").header["tick"])
         self._side.ask("mode", mode="gated")
 
@@ -70,6 +73,7 @@ class GateClock:
 
     def advance(self, ticks: int) -> Advanced:
         """Let so many ticks pass, or fewer where the motion ends before."""
+        self._find_again()
         header = self._side.ask("advance", ticks=ticks, timeout=self._patience).header
         return Advanced(int(header["ticks"]), str(header["motion"]))
 
@@ -79,11 +83,17 @@ class GateClock:
     @contextmanager
     def free(self) -> Iterator[None]:
         """Inside, the twin runs in lock-step by itself."""
+        self._find_again()
         self._side.ask("mode", mode="lockstep")
         try:
             yield
         finally:
             self._side.ask("mode", mode="gated")
+
+    def _find_again(self) -> None:
+        """A twin that was lost, and may be there anew, has its gate open."""
+        if self._side.lost:
+            self._greet()
 
     def close(self) -> None:
         """Hang up."""
@@ -108,7 +118,8 @@ class GateScene:
 
     def arrange(self, start: Start) -> None:
         """Place the objects as the episode's start says."""
-        self._side.ask("arrange", objects=np.asarray(start.objects).tolist(), seed=int(start.seed))
+        objects, joints = np.asarray(start.objects).tolist(), np.asarray(start.joints).tolist()
+        self._side.ask("arrange", objects=objects, joints=joints, seed=int(start.seed))
 
     def observe(self) -> Scene:
         """Truth about the task's objects."""

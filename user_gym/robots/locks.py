@@ -20,6 +20,7 @@ VARIABLE = "USER_GYM_LEASES"
 # Not the user's runtime folder: logging out removes that under a running job, and other users would not see the lock.
 DEFAULT = Path("/tmp/user_gym-leases")  # systemd-tmpfiles leaves a locked file alone
 POLL = 0.02  # s between tries: flock cannot wait with a time-out
+MOST = 1 << 16  # bytes of a file's text that are read
 
 
 def folder() -> Path:
@@ -71,7 +72,7 @@ def read_locked(path: Path) -> bytes | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return os.pread(descriptor, 1 << 16, 0)
+        return os.pread(descriptor, MOST, 0)
     finally:
         os.close(descriptor)
     return None

@@ -15,6 +15,7 @@ EXTRAS = {
     "cv2": "camera",
     "pyrealsense2": "camera",
     "rich": "train",
+    "sapien": "maniskill",
     "stable_baselines3": "sb3",
     "tensorboard": "train",
     "torch": "train",

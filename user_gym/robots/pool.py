@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import NamedTuple
 
 from user_gym.core import Device, Inventory
 from user_gym.errors import BadOption, Busy, NoRobot, UnknownName
-from user_gym.robots import inventory, lease, line, locks
+from user_gym.robots import inventory, lease, line, locks, notes
 from user_gym.robots.address import physical
 from user_gym.robots.lease import Hold
 from user_gym.robots.line import Place, Ticket
@@ -29,6 +30,7 @@ _POLL = 0.03  # s between two looks at the line
 class _Item(NamedTuple):
     device: Device
     address: str  # the physical one
+    named: bool  # by its id: then also where its driver process holds it after its program has ended
 
 
 _Choice = tuple[_Item, ...]  # a device, and what comes with it
@@ -90,7 +92,8 @@ class Pool:
         """Wait until everything asked for is free and it is this job's turn, then take it all.
 
         Args:
-            robots: ids or models, one per robot wanted; a robot brings its cameras.
+            robots: ids or models, one per robot wanted; a robot brings its cameras. One that is named by its id is taken over
+                where its driver process still holds it after the program of this user that drove it has ended.
             cameras: ids or models of cameras besides those.
             gpus: how many.
             timeout: s; 0: now or never.
@@ -109,7 +112,7 @@ class Pool:
         deadline = time.monotonic() + timeout
         slots = self._slots(self._read(gpus > 0), robots, cameras, gpus)
         candidates = tuple(sorted({item.address for item in _items(slots)}))
-        now, command = time.monotonic(), lease.command()
+        now, command = time.monotonic(), notes.command()
         ticket = Ticket(tuple(robots), tuple(cameras), gpus, priority, candidates, os.getpid(), command, now)
         with Place(ticket) as place:
             while True:
@@ -141,7 +144,8 @@ class Pool:
         slots += [[(d,) for d in _named(known, "camera", name)] for name in cameras]
         slots += [[(d,) for d in known.of_kind("gpu") if d.healthy]] * gpus
         places = {d.id: physical(d) for slot in slots for choice in slot for d in choice}
-        items = [[tuple(_Item(d, places[d.id]) for d in choice) for choice in slot] for slot in slots]
+        asked = {*robots}
+        items = [[tuple(_Item(d, places[d.id], d.id in asked) for d in choice) for choice in slot] for slot in slots]
         if _assign(items, lambda _: True) is None:
             wanted = [*robots, *cameras, *([f"{gpus} GPUs"] if gpus else [])]
             there = [f"{d.id} ({d.model}{'' if d.healthy else f', bad: {d.reason}'})" for d in known.devices]
@@ -198,13 +202,14 @@ def _grant(slots: _Slots, place: Place) -> Grant | None:
     if choices is None:
         return None
     holds: list[Hold] = []
-    for item in (item for choice in choices for item in choice):
-        hold = lease.attempt(item.device, item.address, own=False)
-        if hold is None:  # an environment took it without asking the pool
-            for taken in holds:
-                taken.release()
-            return None
-        holds.append(hold)
+    with ExitStack() as otherwise:
+        for item in (item for choice in choices for item in choice):
+            hold = lease.attempt(item.device, item.address, own=False, adopt=item.named)
+            if hold is None:  # an environment took it without asking the pool
+                return None
+            otherwise.callback(hold.release)
+            holds.append(hold)
+        otherwise.pop_all()
     for hold in holds:
         hold.lend()
     return Grant([item.device for choice in choices for item in choice], holds)
@@ -212,13 +217,13 @@ def _grant(slots: _Slots, place: Place) -> Grant | None:
 
 def _free(item: _Item) -> bool:
     owner = lease.holder(item.device, item.address)
-    return owner is None or owner.passing
+    return owner is None or owner.passing or (item.named and owner.waiting)
 
 
 def _refusal(slots: _Slots, place: Place, timeout: float) -> str:
     parts = [f"not everything was free within {timeout:g} s"]
     for item in _items(slots):
         if (owner := lease.holder(item.device, item.address)) is not None:
-            parts.append(f"{item.device.id!r} is leased {lease.describe(owner)}")
+            parts.append(f"{item.device.id!r} is leased {notes.describe(owner)}")
     parts += [f"pid {ticket.pid} waits ahead: {ticket.command}" for ticket in place.ahead()]
     return "; ".join(parts)

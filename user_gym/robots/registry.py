@@ -19,10 +19,23 @@ from user_gym.errors import BadOption, UnknownName
 from user_gym.robots import plugins, specs
 
 # By (robot, backend); "*": any robot that is a RobotSpec, also another package's.
-BACKENDS: Mapping[tuple[str, str], str] = {("*", "sim"): "user_gym.sim.cell:build", ("*", "real"): "user_gym.real.cell:build"}
-BATCH_BACKENDS: Mapping[tuple[str, str], str] = {("*", "sim"): "user_gym.sim.cell:build_batch"}
+BACKENDS: Mapping[tuple[str, str], str] = {
+    ("*", "sim"): "user_gym.sim.cell:build",
+    ("*", "maniskill"): "user_gym.sim.maniskill.cell:build",
+    ("*", "real"): "user_gym.real.cell:build",
+}
+BATCH_BACKENDS: Mapping[tuple[str, str], str] = {
+    ("*", "sim"): "user_gym.sim.cell:build_batch",
+    ("*", "maniskill"): "user_gym.sim.maniskill.cell:build_batch",
+}
 CHOOSERS: Mapping[str, str] = {"real": "user_gym.robots.candidates:choose"}  # backends whose robots have names of their own
-TASKS: Mapping[str, str] = {"PegInsert": "user_gym.tasks.peg_insert:PegInsert"}
+TASKS: Mapping[str, str] = {
+    "PegInsert": "user_gym.tasks.peg_insert:PegInsert",
+    "Charger": "user_gym.tasks.charger:Charger",
+    "CapTighten": "user_gym.tasks.cap_tighten:CapTighten",
+    "PickPlace": "user_gym.tasks.pick_place:PickPlace",
+    "TableCleanup": "user_gym.tasks.table_cleanup:TableCleanup",
+}
 
 BACKEND_GROUP = "user_gym.backends"
 BATCH_BACKEND_GROUP = "user_gym.batch_backends"

@@ -94,6 +94,8 @@ def endpoint(address: str) -> tuple[int, Any]:
 class Side:
     """A connection to a twin's side door. One thread at a time; `close` may be called twice.
 
+    Where the twin was lost, the next question looks for it again: one that was started anew knows nothing of before.
+
     Args:
         address: "host:port" or "unix:/path".
         timeout: s, for a reply.
@@ -103,6 +105,20 @@ class Side:
         self.address, self.timeout = address, timeout
         self._endpoint = endpoint(address)
         self._link: socket.socket | None = None
+        self._lost = False  # it was connected, and is not any more
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was a twin that has gone since: its answer to the last question did not come, or it hung up."""
+        if self._link is None:
+            return self._lost
+        try:
+            self._link.settimeout(0.0)
+            return self._link.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def connect(self) -> None:
         """Open it; a second call does nothing. Raises LinkLost."""
@@ -118,7 +134,7 @@ class Side:
         except OSError as error:
             link.close()
             raise LinkLost(f"no twin answers at side address {self.address!r}: {error}; start one: user-gym twin") from error
-        self._link = link
+        self._link, self._lost = link, False
 
     def ask(self, op: str, body: bytes = b"", **arguments: Any) -> Message:
         """One request and its reply.
@@ -128,6 +144,10 @@ class Side:
             LinkLost: no reply, or none in time.
             Closed: not connected.
         """
+        if self.lost:  # nothing of this question has been asked
+            self._hang_up()
+            self._lost = True  # also where it is not there yet
+            self.connect()
         if self._link is None:
             raise Closed(f"side {self.address!r} is not connected; call connect()")
         try:
@@ -135,7 +155,8 @@ class Side:
             send(self._link, Message({"op": op, **arguments}, body))
             reply = receive(self._link)
         except OSError as error:
-            self.close()  # a late reply would be taken for the next one's
+            self._hang_up()  # a late reply would be taken for the next one's
+            self._lost = True
             raise LinkLost(f"twin at side address {self.address!r} does not answer {op!r}: {error}") from error
         if "error" in reply.header:
             raise RobotFault(f"twin at {self.address!r} refuses {op!r}: {reply.header['error']}")
@@ -143,6 +164,10 @@ class Side:
 
     def close(self) -> None:
         """Hang up."""
+        self._lost = False
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._link is not None:
             self._link.close()
             self._link = None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from user_gym.core import F64, Command, Compliance, RobotSpec, RobotState
-from user_gym.errors import BadAction, BadOption, Closed, RobotFault, Stopped
+from user_gym.errors import BadAction, BadOption, Closed, LinkLost, RobotFault, Stopped
 from user_gym.real.arx import path, start
 from user_gym.real.arx.law import Cartesian, Damp, Joints, Law, Measured, Path, cartesian
 from user_gym.real.arx.line import Line
@@ -98,6 +98,8 @@ class ArxDriver:
             if loop.fault is None:
                 return
             loop.stop()
+            if self._clock.frozen and isinstance(loop.fault, LinkLost):
+                loop.senses.lose()  # a twin that is gone took its time along: no cycle counts who does not answer
             if loop.senses.dead:
                 self._line.close()
         self._wake(clear=True)

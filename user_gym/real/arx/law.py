@@ -157,8 +157,9 @@ class Grip:
         # Torque alone is no grip: it takes some to set the jaw in motion.
         stands = abs(now.jaw_speed) < _STANDS * self._step and abs(now.jaw_torque) > jaw.hold_torque
         gripped = stands and (self._reference - now.jaw) * move > 0
-        if gripped:
-            move = 0.0
+        if gripped:  # what yields lets the reference run ahead until the jaw stands: no more of that than it holds with
+            most = jaw.hold_torque / jaw.kp
+            move, self._reference = 0.0, min(max(self._reference, now.jaw - most), now.jaw + most)
         self._reference += move
         return Mit(self._reference, move / dt, jaw.kp, jaw.kd, 0.0)
 
