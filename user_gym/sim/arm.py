@@ -90,10 +90,12 @@ def _fingers(tool: Any, spec: RobotSpec, moves: bool, held_width: float, dressed
                 armature=0.1,
             )
             joints.append(joint.name)
-        finger.add_geom(
+        pad = finger.add_geom(
             type=mujoco.mjtGeom.mjGEOM_BOX, size=(0.010, 0.004, 0.010), pos=(0, side * 0.004, 0), rgba=(0.30, 0.30, 0.32, 1),
             mass=0, contype=TOOL, conaffinity=0, friction=(1.0, 0.005, 0.0001), solref=(0.01, 1.0),
         )  # fmt: skip
+        if moves:  # a pad that has to hold something: it resists turning as well, and sinks in by 0.3 mm at 40 N, not 0.8
+            pad.condim, pad.priority, pad.solimp = 4, 1, (0.98, 0.998, 0.001, 0.5, 2.0)
         if dressed:
             dress_finger(finger, side)
     return tuple(joints)

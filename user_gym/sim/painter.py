@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 import mujoco
@@ -10,7 +12,9 @@ import numpy as np
 
 from user_gym.core import U8, CameraSpec, Frame, Task
 from user_gym.errors import Closed, MissingSystem
+from user_gym.sim.appearance import Appearance
 from user_gym.sim.plant import Plant, compile_plant
+from user_gym.sim.randomisation import Look
 from user_gym.sim.twins import MujocoTwins
 
 SMALL = 256  # pixels; up to this size round shapes get half the facets, which software draws 2.4 times as fast
@@ -34,6 +38,7 @@ def open_context(width: int, height: int) -> Any:
         )
     backend = os.environ.get("MUJOCO_GL", "egl").lower()
     backend = backend if backend in ("egl", "osmesa") else "egl"  # glfw needs a window; pictures never do
+    _load_triton()
     try:
         if backend == "osmesa":
             from mujoco.osmesa import GLContext
@@ -46,6 +51,16 @@ def open_context(width: int, height: int) -> Any:
         raise MissingSystem(f"cannot draw with {backend}: {e}; {_CURE}. State observations need none of this.") from e
 
 
+def _load_triton() -> None:
+    """Before Mesa is loaded, where it is installed: PyTorch imports it with the first step of an optimiser.
+
+    Both bring an LLVM, and a process that gets triton's behind the one that Mesa draws with in software dies (seen: triton
+    3.9, LLVM 15); the other way round it lives. It takes 0.1 s and 70 MB, of which processes share most.
+    """
+    if find_spec("triton") is not None:
+        import_module("triton")
+
+
 class Subject(Protocol):
     """What a painter has to know of twins."""
 
@@ -53,6 +68,10 @@ class Subject(Protocol):
 
     def pose(self, row: int, data: Any) -> None:
         """Write one arm's joints and objects into the MjData of a model with the same layout."""
+        ...
+
+    def look(self, row: int) -> Look | None:
+        """How one arm's episode looks, where that was drawn."""
         ...
 
 
@@ -72,6 +91,7 @@ class Painter:
         gl = open_context(width, height)
         plant = self._twins.plant
         self._model = model = compile_plant(plant.spec, self._task, plant.control, plant.dt, dressed=True).model
+        self._appearance = Appearance(model, plant)
         # A buffer of exactly the picture's size: software rendering clears and reads all of it.
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         if max(self._size) <= SMALL:
@@ -86,6 +106,7 @@ class Painter:
         self._data = mujoco.MjData(model)
         self._camera, self._option = mujoco.MjvCamera(), mujoco.MjvOption()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._option.sitegroup[:] = 0  # marks of our own, such as the TCP between open fingers
         self._rect = mujoco.MjrRect(0, 0, width, height)
         self._pixels = np.empty((height, width, 3), np.uint8)
         self._gl = gl
@@ -96,6 +117,7 @@ class Painter:
             raise Closed("painter is not connected; call connect()")
         model, data = self._model, self._data
         self._twins.pose(row, data)
+        self._appearance.show(self._twins.look(row))
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_camlight(model, data)

@@ -16,24 +16,20 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from user_gym.core import F64, Body, CameraSpec, Damping, ForceEstimate, RobotSpec, Shape, Task
+from user_gym.core import F64, CameraSpec, Damping, ForceEstimate, RobotSpec, Task
 from user_gym.errors import BadOption
 from user_gym.robots import pose
 from user_gym.sim.arm import SCENE, TOOL, Arm, add_arm, wxyz
+from user_gym.sim.bodies import add_body, held_width
+from user_gym.sim.placing import Placing, placing
 
 MIN_DT, MAX_DT = 0.001, 0.005  # s; the contacts were tuned in this range
 NULL_SPRING = 0.5  # N m/rad towards the episode's first posture: stands in for the null-space term of a 7-joint controller
 NULL_DAMPING = 1.0  # N m s/rad, as in gym-hil's panda.xml; without it the elbow swings for ever
-MIN_FRICTION = 0.001  # with none at all a steady push was seen to explode
 FINGER_SERVO = 2000.0  # N/m; our own choice, stiff enough to reach the gripper's force within a finger's stroke
+GRIP = 10.0  # how much stiffer a contact's friction is than its normal, where a gripper has to hold something by it
 FINGER_LAG = 0.1  # s behind its target: a finger never moves faster than the target does
 VIEW = 480  # pixels, the picture for people
-_GEOMS = {
-    "box": mujoco.mjtGeom.mjGEOM_BOX,
-    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
-    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
-}
 _NET_FORCE = 3  # `reduce` of a contact sensor: the sum of all contacts
 _DOWN = np.array([1.0, 0.0, 0.0, 0.0])  # xyzw: tool-down, the zero of the pose chart
 
@@ -48,10 +44,9 @@ class Plant:
     dt: float  # s
     substeps: int  # per control period
     sensors: dict[str, slice]  # name -> slice of sensordata
-    objects: tuple[str, ...]  # bodies not held by the tool, in the order of Start.objects
-    object_mocap: dict[str, int]  # "table" bodies -> mocap index
-    object_qpos: dict[str, int]  # "free" bodies -> address in qpos
+    objects: tuple[str, ...]  # bodies not held by the tool, in the task's order
     object_body: tuple[int, ...]  # body ids, same order as `objects`
+    placing: Placing
     fingers: int  # number of finger joints
 
 
@@ -68,7 +63,7 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
     Raises:
         BadOption: `control` or `dt` is not allowed.
     """
-    substeps = _substeps(task, control, dt)
+    substeps = substeps_of(task, control, dt)
     if spec.force_estimate is ForceEstimate.JOINT_TORQUES and spec.dof != 6:
         raise BadOption(
             "force_estimate", "joint torques", "an arm of 6 joints: the estimate inverts its Jacobian", f"in {spec.name}"
@@ -81,11 +76,13 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
     ms.compiler.degree = False
     ms.compiler.fusestatic = True  # hand, fingers and peg become part of the last link: a third fewer bodies
     ms.compiler.balanceinertia = True  # some published inertias violate the triangle inequality
+    if task.moves_gripper:  # what is only held by friction slips slowly through MuJoCo's pyramids; elliptic cones hold it
+        ms.option.cone, ms.option.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, GRIP
     world = ms.worldbody
     arm = add_arm(world, spec, task.moves_gripper, held_width(task), dressed)
     objects = tuple(b for b in task.bodies if b.mount != "tool")
-    for body in task.bodies:
-        _add_body(world, arm, body)
+    for k, body in enumerate(task.bodies):
+        add_body(ms, arm, body, task.bodies[:k])
     world.add_geom(
         name="table", type=mujoco.mjtGeom.mjGEOM_PLANE, size=(1.0, 1.0, 0.1), rgba=(0.52, 0.56, 0.60, 1),
         contype=SCENE, conaffinity=TOOL | SCENE, friction=(0.6, 0.005, 0.0001), solref=(0.01, 1.0),
@@ -106,9 +103,8 @@ def compile_plant(spec: RobotSpec, task: Task, control: str, dt: float, dressed:
         substeps=substeps,
         sensors=sensors,
         objects=tuple(b.name for b in objects),
-        object_mocap={b.name: int(model.body(b.name).mocapid[0]) for b in objects if b.mount == "table"},
-        object_qpos={b.name: int(model.joint(f"{b.name}_free").qposadr[0]) for b in objects if b.mount == "free"},
         object_body=tuple(model.body(b.name).id for b in objects),
+        placing=placing(model, objects),
         fingers=len(arm.fingers),
     )
 
@@ -126,7 +122,8 @@ def history(plant: Plant, field: str, buffers: F64) -> F64:
     return block.reshape(len(buffers), samples, dim) if len(ids) == 1 else block.transpose(0, 2, 1)
 
 
-def _substeps(task: Task, control: str, dt: float) -> int:
+def substeps_of(task: Task, control: str, dt: float) -> int:
+    """Substeps of `dt` s in one control period. Raises BadOption where `control` or `dt` is not allowed."""
     if control not in ("tcp", "joint", "motors"):
         raise BadOption("control", control, "tcp | joint")
     if not (isinstance(dt, int | float | np.floating) and MIN_DT <= dt <= MAX_DT):
@@ -135,48 +132,6 @@ def _substeps(task: Task, control: str, dt: float) -> int:
     if abs(substeps * dt * task.rate - 1.0) > 1e-9:
         raise BadOption("dt", dt, f"a divisor of the control period {1 / task.rate:g} s", "use 0.001, 0.002, 0.004 or 0.005")
     return substeps
-
-
-def held_width(task: Task) -> float:
-    """Width (m) of what the tool holds along the fingers' axis; 0 if it holds nothing."""
-    return max((2 * s.size[1] for b in task.bodies if b.mount == "tool" for s in b.shapes if s.kind == "box"), default=0.0)
-
-
-def _add_body(world: Any, arm: Arm, body: Body) -> None:
-    if not body.friction >= MIN_FRICTION:
-        raise BadOption("friction", body.friction, f"{MIN_FRICTION} or more", f"of body {body.name!r}")
-    if body.mount == "tool":
-        parent = arm.tool.add_body(name=body.name, pos=body.pose[:3], quat=wxyz(body.pose[3:]), gravcomp=1)
-        kind = TOOL
-    elif body.mount == "table":
-        parent = world.add_body(name=body.name, mocap=True)
-        kind = SCENE
-    elif body.mount == "free":
-        parent = world.add_body(name=body.name)
-        parent.add_joint(name=f"{body.name}_free", type=mujoco.mjtJoint.mjJNT_FREE)
-        kind = SCENE
-    else:
-        raise BadOption("mount", body.mount, "table | free | tool", f"of body {body.name!r}")
-    for shape in body.shapes:
-        _add_shape(parent, shape, body, kind)
-
-
-def _add_shape(parent: Any, shape: Shape, body: Body, kind: int) -> None:
-    if shape.kind not in _GEOMS:
-        raise BadOption("shape", shape.kind, " | ".join(_GEOMS), f"in body {body.name!r}")
-    parent.add_geom(
-        type=_GEOMS[shape.kind],
-        size=(*shape.size, 0, 0)[:3],
-        pos=shape.pose[:3],
-        quat=wxyz(shape.pose[3:]),
-        rgba=shape.rgba,
-        mass=body.mass / len(body.shapes),
-        contype=kind if shape.collides else 0,
-        conaffinity=(TOOL | SCENE) if kind == SCENE and shape.collides else 0,
-        friction=(body.friction, 0.005, 0.0001),
-        # 0.01: a peg at full speed sinks 0.3 mm into the board; the default 0.02 sinks more than the clearance.
-        solref=(0.01, 1.0),
-    )
 
 
 def _furnish(ms: Any, arm: Arm, spec: RobotSpec) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 
 from user_gym.core import F64, U8, Scene, Task
 from user_gym.errors import BadOption, UnknownName
-from user_gym.sim.arm import wxyz
 from user_gym.sim.painter import Painter
 from user_gym.sim.plant import Plant
+from user_gym.sim.randomisation import Look
 
 MAX_PIXELS = 4096  # of a picture's side
 _PAINTERS = 4  # sizes of pictures with a context of their own; more would be somebody's mistake
@@ -45,20 +45,17 @@ class Stage:
         poses = np.concatenate([data.xpos[bodies], data.xquat[bodies][:, [1, 2, 3, 0]]], axis=-1)
         return Scene(self.plant.objects, poses, self._valid, "sim", time)
 
-    def arrange(self, objects: F64) -> None:
-        """Put the objects at poses (k, 7), at rest. Raises BadOption."""
-        plant, data = self.plant, self._data
-        wanted = (len(plant.objects), 7)
+    def arrange(self, objects: F64, joints: F64) -> None:
+        """Put the objects at poses (k, 7) and their joints (j,) at values, at rest. Raises BadOption."""
+        placing, data = self.plant.placing, self._data
+        wanted = (len(placing.stand), 7)
         if objects.shape != wanted or not np.isfinite(objects).all():
-            raise BadOption("objects", objects.tolist(), f"finite poses of shape {wanted}, of: {', '.join(plant.objects)}")
-        for name, pose in zip(plant.objects, objects, strict=True):
-            if name in plant.object_mocap:
-                m = plant.object_mocap[name]
-                data.mocap_pos[m], data.mocap_quat[m] = pose[:3], wxyz(pose[3:])
-            else:
-                q = plant.object_qpos[name]
-                v = int(plant.model.joint(f"{name}_free").dofadr[0])
-                data.qpos[q : q + 3], data.qpos[q + 3 : q + 7], data.qvel[v : v + 6] = pose[:3], wxyz(pose[3:]), 0.0
+            raise BadOption("objects", objects.tolist(), f"finite poses of shape {wanted}, of: {', '.join(placing.stand)}")
+        if joints.shape != (len(placing.joints),) or not np.isfinite(joints).all():
+            raise BadOption("joints", joints.tolist(), f"{len(placing.joints)} finite numbers")
+        placing.place(data.qpos, data.mocap_pos, data.mocap_quat, objects, joints)
+        arm = self.plant.spec.dof + self.plant.fingers  # they come first
+        data.qvel[arm:] = 0.0
 
     def picture(self, camera: str, height: int, width: int) -> U8:
         """What a camera of the arm sees now, (height, width, 3). Raises UnknownName, BadOption, MissingSystem."""
@@ -82,6 +79,10 @@ class Stage:
         with self._lock:
             data.qpos[:] = self._data.qpos
             data.mocap_pos[:], data.mocap_quat[:] = self._data.mocap_pos, self._data.mocap_quat
+
+    def look(self, row: int) -> Look | None:
+        """As it was built: a protocol twin draws its joints' friction and nothing else."""
+        return None
 
     def close(self) -> None:
         """Free the drawing contexts."""

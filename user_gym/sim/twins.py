@@ -19,8 +19,8 @@ from user_gym.errors import BadAction, BadOption, Closed, NotReset, RobotFault
 from user_gym.robots import reach
 from user_gym.robots.compliance import check as check_compliance
 from user_gym.sim import gains
-from user_gym.sim.arm import wxyz
 from user_gym.sim.plant import Plant, history
+from user_gym.sim.randomisation import Look, Randomisation, Randomiser
 
 MAX_THREADS = 256
 _FLIP = np.array([1.0, -1.0, -1.0])  # tool-down axes <-> base axes
@@ -34,9 +34,10 @@ class MujocoTwins:
         plant: the compiled model.
         count: number of arms.
         threads: that step them; each arm runs on one at a time.
+        randomisation: what is drawn for each episode beside what the task draws; None: nothing.
     """
 
-    def __init__(self, plant: Plant, count: int = 1, threads: int = 1) -> None:
+    def __init__(self, plant: Plant, count: int = 1, threads: int = 1, randomisation: Randomisation | None = None) -> None:
         if not isinstance(count, int) or count < 1:
             raise BadOption("count", count, "a whole number, 1 or more")
         if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
@@ -50,6 +51,7 @@ class MujocoTwins:
         self._all = range(count)
         self._ready = [False] * count
         self._shut = np.zeros(count)
+        self._random = None if randomisation is None else Randomiser(randomisation, plant, count)
 
     def connect(self) -> None:
         """Allocate the simulations."""
@@ -61,6 +63,7 @@ class MujocoTwins:
         self._position, self._rotation = s["position"], s["rotation"]
         self._columns = s["q"], s["dq"], s["tau"], s["velocity"]
         self._valid = np.ones((self.count, len(plant.objects)), bool)
+        self._loose = bool(plant.placing.qpos or plant.placing.joints)  # there are objects that move
         self._clock = [0.0] * self.count
         buffers = batch.bind("history")
         if self.spec.force_estimate is ForceEstimate.WRIST:
@@ -88,6 +91,8 @@ class MujocoTwins:
         if self._tcp_control:
             self._target_rows = list(self._mocap_quat[:, int(model.body("target").mocapid[0])])
         self._wrist = self.spec.force_estimate is ForceEstimate.WRIST
+        if self._random is not None:
+            self._grip = batch.expand("geom_friction")
         gains.write(batch, plant, self._compliance)
 
     def set_compliance(self, compliance: Compliance) -> None:
@@ -110,25 +115,22 @@ class MujocoTwins:
             return self.states()
         batch.reset(mask, stage=mujoco.mjtStage.mjSTAGE_NONE.value)
         gripper = np.broadcast_to(starts.gripper, (self.count,))
+        seeds = np.broadcast_to(starts.seed, (self.count,))
         for i in rows:
             self._qpos[i, : self.spec.dof] = joints[i]
             self._qpos[i, self.spec.dof : self.spec.dof + plant.fingers] = gripper[i] * self.spec.gripper.width / 2
-            for k, name in enumerate(plant.objects):
-                at = starts.objects[i, k]
-                if name in plant.object_mocap:
-                    m = plant.object_mocap[name]
-                    self._mocap_pos[i, m], self._mocap_quat[i, m] = at[:3], wxyz(at[3:])
-                else:
-                    q = plant.object_qpos[name]
-                    self._qpos[i, q : q + 3], self._qpos[i, q + 3 : q + 7] = at[:3], wxyz(at[3:])
+            objects, mocap = starts.objects[i], (self._mocap_pos[i], self._mocap_quat[i])
+            if self._random is not None:
+                objects = self._random.begin(i, int(seeds[i]), objects, self._grip[i])
+            plant.placing.place(self._qpos[i], *mocap, objects, _row(starts.joints, i))
             if plant.fingers:
                 self._ctrl[i, -plant.fingers :] = gripper[i] * self.spec.gripper.width / 2
             self._order(i, starts.tcp[i] if self._tcp_control else joints[i], float(gripper[i]))
             if self._posture is not None:
                 self._posture[i, : self.spec.dof] = joints[i]
             if self._friction is not None:
-                seed = int(np.broadcast_to(starts.seed, (self.count,))[i])
-                self._friction[i, : self.spec.dof] = np.random.default_rng(seed).uniform(*self.spec.friction, self.spec.dof)
+                drawn = np.random.default_rng(int(seeds[i])).uniform(*self.spec.friction, self.spec.dof)
+                self._friction[i, : self.spec.dof] = drawn
         # One substep fills the sensors; as after every period, they are of the moment before it: time 0.
         batch.step(mask)
         self._last, self._pose, self._wrench = self._sensors.copy(), self._pose.copy(), self._wrench.copy()
@@ -148,9 +150,14 @@ class MujocoTwins:
         batch = self._opened()
         rows = self._all if mask is None else np.flatnonzero(mask).tolist()
         orders, gripper = self._refuse(commands, rows)
+        late = [] if self._random is None else self._random.steps(list(rows), self.plant.substeps)
+        for some, before, _ in late:
+            if before:
+                batch.step(some, before)
         for i in rows:
             self._order(i, orders[i], gripper[i])
-        batch.step(mask, self.plant.substeps)
+        for some, _, after in late or [(mask, 0, self.plant.substeps)]:
+            batch.step(some, after)
         self._last = self._sensors.copy()
         self._pose, self._wrench = self._pose.copy(), self._wrench.copy()
         period, diverged = self.plant.substeps * self.plant.dt, []
@@ -203,7 +210,7 @@ class MujocoTwins:
         """All scenes (n, ...), or one without the batch axis."""
         self._opened()
         at: Any = slice(None) if row is None else row
-        if self.plant.object_qpos:
+        if self._loose:
             self._objects = self._locate()
         return Scene(self.plant.objects, self._objects[at], self._valid[at], "sim", self._time[at] - self.plant.dt)
 
@@ -222,6 +229,14 @@ class MujocoTwins:
         self._opened()
         data.qpos[:] = self._qpos[row]
         data.mocap_pos[:], data.mocap_quat[:] = self._mocap_pos[row], self._mocap_quat[row]
+
+    def look(self, row: int) -> Look | None:
+        """How one arm's episode looks, where that was drawn."""
+        return None if self._random is None else self._random.look(row)
+
+    def drawn(self) -> dict[str, F64]:
+        """What was drawn for the episodes of all arms, (n,) each, by the name that infos give it; empty where nothing is."""
+        return {} if self._random is None else self._random.drawn()
 
     def close(self) -> None:
         """Free the simulations."""
@@ -272,3 +287,8 @@ class MujocoTwins:
         if self._batch is None:
             raise Closed(f"twin of {self.spec.name} is not connected; call connect()")
         return self._batch
+
+
+def _row(joints: F64, row: int) -> F64:
+    """Start.joints (n, j) of one arm; (0,) where the task has none and nobody made rows of them."""
+    return joints[row] if joints.ndim > 1 else joints

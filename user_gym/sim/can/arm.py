@@ -16,8 +16,9 @@ from user_gym.core import F64, RobotSpec, Task
 from user_gym.errors import BadOption, RobotFault
 from user_gym.robots.motors import Arm, Jaw
 from user_gym.robots.wire.mit import Mit
+from user_gym.sim.bodies import held_width
 from user_gym.sim.can.motor import LIMP, Shaft
-from user_gym.sim.plant import compile_plant, held_width
+from user_gym.sim.plant import compile_plant
 
 GRIPPER_INERTIA = 1.8e-3  # kg m2: the rotor of a DM-J4310, 1.8e-5, behind a gear of 10
 

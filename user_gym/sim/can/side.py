@@ -47,8 +47,8 @@ def operations(twin: CanTwin) -> Mapping[str, Operation]:
         poses, valid = seen.poses.tolist(), seen.valid.tolist()
         return Message({"names": list(seen.names), "poses": poses, "valid": valid, "time": seen.time})
 
-    def arrange(objects: list[list[float]], seed: int = 0) -> Message:
-        twin.arrange(np.array(objects, float).reshape(-1, 7), int(seed))
+    def arrange(objects: list[list[float]], seed: int = 0, joints: list[float] | None = None) -> Message:
+        twin.arrange(np.array(objects, float).reshape(-1, 7), int(seed), np.array(joints or [], float))
         return Message({})
 
     def picture(camera: str, height: int, width: int) -> Message:

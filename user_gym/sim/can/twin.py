@@ -217,11 +217,11 @@ class CanTwin:
         with self._lock:
             return self._stage.observe(self._drives.now)
 
-    def arrange(self, objects: F64, seed: int) -> None:
-        """Put the objects at poses (k, 7) and draw the joints' friction. The arm stays where it is. Raises BadOption."""
+    def arrange(self, objects: F64, seed: int, joints: F64) -> None:
+        """Put objects at poses (k, 7), their joints at (j,), and draw the arm's friction. The arm stays. Raises BadOption."""
         with self._lock:
             self._hear()
-            self._stage.arrange(objects)
+            self._stage.arrange(objects, joints)
             self._arm.draw_friction(seed)
 
     def picture(self, camera: str, height: int, width: int) -> Frame:

@@ -21,15 +21,16 @@ import numpy as np
 from user_gym.core import RobotSpec, Task
 from user_gym.robots.wire import fci_gripper
 from user_gym.robots.wire.fci import GRIPPER, GRIPPER_PORT, ROBOT, ROBOT_PORT, TICK, Outcome, Version
+from user_gym.sim.bodies import held_width
 from user_gym.sim.fci.calls import Calls
 from user_gym.sim.fci.faults import Faults
+from user_gym.sim.fci.fingers import MovedFingers
 from user_gym.sim.fci.gate import Gate, Progress, check
 from user_gym.sim.fci.hand import PERIOD, Hand
 from user_gym.sim.fci.jobs import Jobs
 from user_gym.sim.fci.motion import Motion, Motions
 from user_gym.sim.fci.port import ClientPort
 from user_gym.sim.fci.state import State
-from user_gym.sim.fci.tool import held_width
 
 REPEAT = 0.2  # s after which a frozen state is sent again; the client gives up after 1 s
 FIRST = 0.02  # s that a client has to answer a motion's second state before it gets a third
@@ -75,7 +76,9 @@ class Loop:
             version, self.motions, model, lambda *reply: self._robot.answer(*reply), lambda: self._state.configure(self.motions)
         )
         self._robot = ClientPort(address, ROBOT_PORT, ROBOT, version.number, self._calls.serve, self._arrive, self._leave)
-        self.hand = Hand(spec.gripper, held_width(task), lambda *reply: self._gripper.answer(*reply))
+        body = self.motions.body
+        fingers = MovedFingers(body, lambda: self.motions.motion is None) if body.plant.fingers else None
+        self.hand = Hand(spec.gripper, held_width(task), lambda *reply: self._gripper.answer(*reply), fingers)
         self._gripper = ClientPort(
             address, GRIPPER_PORT, GRIPPER, fci_gripper.VERSION, self.hand.serve, self._hand_arrives, self._hand_leaves
         )

@@ -13,11 +13,12 @@ import numpy as np
 from user_gym.core import RobotSpec, Task
 from user_gym.errors import UnknownName
 from user_gym.robots.wire.fci import ERRORS, Call, Controller, Generator, Mode, Outcome, Version
+from user_gym.sim.bodies import held_width
 from user_gym.sim.fci.body import Body
 from user_gym.sim.fci.contact import Contact
 from user_gym.sim.fci.control import Control
 from user_gym.sim.fci.reference import Reference
-from user_gym.sim.fci.tool import Tool, held_width
+from user_gym.sim.fci.tool import Tool
 
 STILL = 1e-4  # rad/s: an arm that moves less has come to rest
 SETTLE = 20, 500  # ticks, at least and at most, that it is given to come to rest at a motion's end

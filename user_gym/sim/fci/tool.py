@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from user_gym.core import F64, RobotSpec, Task
+from user_gym.core import F64, RobotSpec
 from user_gym.robots import pose
 from user_gym.sim.arm import add_arm
 
@@ -44,12 +44,6 @@ def is_frame(frame: F64) -> bool:
     turn = frame[:3, :3]
     orthogonal = np.abs(turn @ turn.T - np.eye(3)).max() < 1e-3 and np.linalg.det(turn) > 0  # NaN is neither
     return bool(np.isfinite(frame).all() and orthogonal and np.abs(frame[3] - [0, 0, 0, 1]).max() < 1e-6)
-
-
-def held_width(task: Task) -> float:
-    """m of what the tool holds between the fingers; 0 if it holds nothing."""
-    shapes = [shape for body in task.bodies if body.mount == "tool" for shape in body.shapes if shape.kind == "box"]
-    return max((2 * shape.size[1] for shape in shapes), default=0.0)
 
 
 def _hand(spec: RobotSpec, held: float) -> tuple[float, F64, F64]:

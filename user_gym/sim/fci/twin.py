@@ -188,11 +188,12 @@ class FciTwin:
 
     def _arrange(self, arguments: dict[str, Any], body: bytes) -> Message:
         objects, seed = np.array(arguments["objects"], float).reshape(-1, 7), int(arguments["seed"])
+        joints = np.array(arguments.get("joints", []), float)
 
         def place(loop: Loop) -> Message:
             if self._stage is None:
                 raise RobotFault("the twin closes")
-            self._stage.arrange(objects)
+            self._stage.arrange(objects, joints)
             loop.motions.body.draw_friction(seed)
             loop.motions.body.refresh()
             return Message({})
