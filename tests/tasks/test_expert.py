@@ -3,6 +3,7 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+from scripted_episodes import outcomes
 
 import user_gym  # noqa: F401
 from user_gym.core import RobotState, Teleop
@@ -26,18 +27,7 @@ def task():
 @pytest.mark.parametrize("offset", [0.0, 0.001, 0.002])
 def test_the_expert_always_finds_the_hidden_hole(robot, offset):
     env = gym.make("User/PegInsert-sim-v0", robot=robot, hole_offset=offset)
-    expert = PegInsertExpert(env.unwrapped.task)
-    results = []
-    for episode in range(12):
-        env.reset(seed=episode)
-        expert.reset()
-        over = False
-        while not over:
-            *_, terminated, truncated, info = env.step(expert.read(env.unwrapped.state).action)
-            over = terminated or truncated
-        results.append(info["is_success"])
-    env.close()
-    assert all(results)
+    assert all(outcomes(env, PegInsertExpert(env.unwrapped.task), 12))
 
 
 def test_the_expert_is_a_human_who_has_always_taken_over(task):

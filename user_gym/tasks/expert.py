@@ -1,4 +1,4 @@
-"""A scripted hand for peg insertion: demonstrations, and the human of tests. It is a Teleop like any other.
+"""A scripted hand for peg insertion, and what other insertions share with it.
 
 It knows what a person at a real arm knows: the robot's state and where the hole is said to be. Where the hole really is,
 it finds by touch: a peg that is pressed down without a sideways order is free to slide, so the chamfer centres it; where
@@ -7,46 +7,56 @@ that is not enough, a spiral around the nominal hole looks for the edge.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from user_gym.core import F32, F64, RobotState, TeleopOrder
-from user_gym.errors import BadOption
+from user_gym.core import F64, RobotState
 from user_gym.tasks.peg_insert import HOLE_DEPTH, PegInsert
+from user_gym.tasks.scripted import ScriptedHand
 
 HOVER = 0.003  # m above the rim, where the peg is aligned before it descends
 ALIGNED = np.array([0.0008, 0.0008, np.inf, 0.01, 0.01, 0.015])  # m, rad: good enough to descend
 DESCENT = 0.010  # m per period in the air; slower than the arm could: a fast descent tilts the tool of a softly damped arm
 PRESS = 0.006  # m below the measured pose when in contact: 12 N at 2000 N/m
-SEARCH_PRESS = 0.003  # m: 6 N, so that friction does not hold the peg while it is led sideways
 STALLED = 0.0004  # m: less descent than this in a period means that the tip rests on something
 PATIENCE = 2  # periods at rest before the spiral begins
 SPIRAL_PITCH = 0.0006  # m between two turns
-SPIRAL_STEP = 0.0015  # m along the spiral per period
-SPIRAL_RADIUS = 0.0035  # m: beyond it the spiral begins anew
+NEAR, MOST_URGE = 0.004, 0.003  # m
+PAST_THE_EDGE = 0.004  # m below the rim: from there on the walls lead
 
 
-class PegInsertExpert:
-    """Aligns above the nominal hole, descends, and searches by touch. `read` is always active.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How a tool that rests beside its hole looks for it."""
+
+    radius: float = 0.0035  # m: beyond it the spiral begins anew
+    step: float = 0.0015  # m along the spiral per period
+    press: float = 0.003  # m: 6 N, so that friction does not hold the tool while it is led sideways
+    # Before that: share of what is left sideways that is added to all later orders. An arm with dry friction would creep.
+    urge: float = 0.0
+
+
+PATIENT = Search()
+
+
+class InsertionHand(ScriptedHand):
+    """Aligns above the nominal place, descends, and searches by touch. `read` is always active.
 
     Args:
-        task: the task; only its nominal goal and its action scale are used.
-        noise: standard deviation of Gaussian noise on each action, in units of the action, for varied demonstrations.
+        over: (6,) pose chart: the TCP with the tip level with the rim.
+        unit: (6,) m, rad of an action of 1.
+        noise: as ScriptedHand.
         seed: of the noise.
+        search: how it searches.
 
     Raises:
-        BadOption: `noise` is negative or not finite.
+        BadOption: as ScriptedHand.
     """
 
-    def __init__(self, task: PegInsert, noise: float = 0.0, seed: int = 0) -> None:
-        if not 0.0 <= noise < np.inf:
-            raise BadOption("noise", noise, "0 or more, in units of the action")
-        self._goal, self._scale, self._noise = task.goal, task.action_scale, noise
-        self._rim = task.goal[2] + HOLE_DEPTH  # height of the TCP when the tip is level with the rim
-        self._rng = np.random.default_rng(seed)
-        self.reset()
-
-    def connect(self) -> None:
-        """Nothing to open."""
+    def __init__(self, over: F64, unit: F64, noise: float = 0.0, seed: int = 0, search: Search = PATIENT) -> None:
+        self._over, self._search = over, search
+        super().__init__(unit, noise, seed)
 
     def reset(self) -> None:
         """Forget the search of the last episode."""
@@ -54,46 +64,61 @@ class PegInsertExpert:
         self._height = np.inf
         self._resting = 0
         self._arc = 0.0
+        self._left = np.zeros(2)
 
-    def read(self, state: RobotState) -> TeleopOrder:
-        """The next action, six axes of the TCP."""
-        return TeleopOrder(self.action(state), active=True)
+    def inside(self, tcp: F64) -> bool:
+        """Whether the tip is past the rim's edge."""
+        return bool(tcp[2] < self._over[2] - PAST_THE_EDGE)
 
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-    def action(self, state: RobotState) -> F32:
-        """Action (6,) in [-1, 1] for one state."""
-        steps = self._move(state.tcp) / self._scale
-        if self._noise:
-            steps = steps + self._rng.normal(0.0, self._noise, 6)
-        return np.clip(steps, -1.0, 1.0).astype(np.float32)
-
-    def _move(self, tcp: F64) -> F64:
+    def move(self, state: RobotState) -> F64:
         """What to add to the measured pose (6,) m, rad."""
-        error = self._goal - tcp
-        self._descending = self._descending or bool((np.abs(error) <= ALIGNED).all() and tcp[2] < self._rim + 2 * HOVER)
+        tcp = state.tcp
+        error = self._over - tcp
+        off = np.abs(error)
+        self._descending = self._descending or bool((off <= ALIGNED).all() and tcp[2] < self._over[2] + 2 * HOVER)
         if not self._descending:
-            move = error.copy()
-            move[2] = np.maximum(self._rim + HOVER - tcp[2], -DESCENT)
-            return move
-        move = np.array([0.0, 0.0, -PRESS, *error[3:]])
+            error[2] = np.maximum(self._over[2] + HOVER - tcp[2], -DESCENT)
+            return self._urged(error)
+        step = np.array([0.0, 0.0, -PRESS, *error[3:]])
         fell, self._height = self._height - tcp[2], tcp[2]
-        if tcp[2] < self._rim - 0.004:  # the tip is past the chamfer
-            move[2] = -DESCENT
-            return move
+        if self.inside(tcp):
+            step[2] = -DESCENT
+            return step
         self._resting = self._resting + 1 if fell < STALLED else 0
         if self._resting > PATIENCE:
-            move[2] = -SEARCH_PRESS
-            move[:2] = self._goal[:2] + self._spiral() - tcp[:2]
-        return move
+            step[2] = -self._search.press
+            step[:2] = self._over[:2] + self._spiral() - tcp[:2]
+        return step
+
+    def _urged(self, step: F64) -> F64:
+        """The step, and what friction has kept back of those before, where the goal is near."""
+        self._left += self._search.urge * step[:2] * (np.abs(step[:2]) < NEAR)
+        np.clip(self._left, -MOST_URGE, MOST_URGE, out=self._left)
+        step[:2] += self._left
+        return step
 
     def _spiral(self) -> F64:
         """The next point (2,) m of an Archimedean spiral, walked with constant speed."""
-        self._arc += SPIRAL_STEP
+        self._arc += self._search.step
         turn = SPIRAL_PITCH / (2 * np.pi)
         angle = np.sqrt(2 * self._arc / turn)
         radius = turn * angle
-        if radius > SPIRAL_RADIUS:
+        if radius > self._search.radius:
             self._arc = 0.0
         return radius * np.array([np.cos(angle), np.sin(angle)])
+
+
+class PegInsertExpert(InsertionHand):
+    """The hand for peg insertion.
+
+    Args:
+        task: the task; only its nominal goal and its action scale are used.
+        noise: as ScriptedHand.
+        seed: of the noise.
+
+    Raises:
+        BadOption: as ScriptedHand.
+    """
+
+    def __init__(self, task: PegInsert, noise: float = 0.0, seed: int = 0) -> None:
+        super().__init__(task.goal + np.array([0.0, 0.0, HOLE_DEPTH, 0.0, 0.0, 0.0]), task.action_scale, noise, seed)
