@@ -6,6 +6,7 @@ import pytest
 
 from user_gym.errors import BadOption, Closed
 from user_gym.system import Channel
+from user_gym.system.clock import WallClock
 
 
 def in_thread(call):
@@ -98,8 +99,13 @@ def test_close_at_any_moment_neither_loses_nor_hangs(moment):
 
 
 def test_the_putters_waits_are_measured_by_the_clock_that_was_given():
-    now = iter(range(0, 1000, 10))
-    channel = Channel(1, clock=lambda: next(now))
+    class Reading(WallClock):
+        seconds = iter(range(0, 1000, 10))
+
+        def now(self):
+            return next(self.seconds)
+
+    channel = Channel(1, clock=Reading())
     with pytest.raises(TimeoutError):
         channel.get(timeout=1)
     assert channel.stats() == (0, 0)

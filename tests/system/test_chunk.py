@@ -8,7 +8,7 @@ import pytest
 from toy_training import chunk
 
 from user_gym.errors import BadChunk, BadOption, NotReset
-from user_gym.system import ChunkBuilder, check
+from user_gym.system import Buffer, ChunkBuilder, check
 
 
 def observation(i):
@@ -206,9 +206,41 @@ def test_options_outside_what_is_allowed_are_refused(options):
         ({"extra": {"log_prob": np.zeros(2)}}, r"extra 'log_prob' has shape \(2,\); reward has 3 rows"),
         ({"kind": "film"}, "kind 'film'"),
         ({"sequence": -1}, "negative"),
+        ({"episode": 1.5}, "episode is 1.5; allowed: a whole number"),  # would be taken for episode 1
+        ({"sequence": True}, "sequence is True; allowed: a whole number"),
+        ({"episode": "7"}, "episode is '7'"),
+        ({"wall_time": "noon"}, "wall_time is 'noon'; allowed: a number, s"),
+        ({"clock_offset": None}, "clock_offset is None"),
+        ({"obs": {"state": [[0.0]] * 4}}, "'state' is of type list"),
+        ({"obs": {"state": np.ma.masked_array(np.zeros((4, 1)), mask=True)}}, "'state' is of type MaskedArray"),
+        ({"obs": {3: np.zeros((4, 1))}}, "a column has the name 3; allowed: text"),
+        ({"reward_source": (1, 2, 3)}, r"reward_source is \(1, 2, 3\); allowed: text"),
         ({"reward": np.zeros(0, np.float32)}, "no steps"),
     ],
 )
 def test_unsound_chunks_are_refused_by_the_name_of_the_column(changes, says):
     with pytest.raises(BadChunk, match=says):
         check(replace(chunk(3), **changes))
+
+
+@pytest.mark.parametrize("given", [None, {"reward": [1.0]}, 3])
+def test_what_is_no_chunk_is_refused(given):
+    with pytest.raises(BadChunk, match="is no chunk; allowed"):
+        check(given)
+    with Buffer.open(":memory:") as buffer, pytest.raises(BadChunk, match="is no chunk; allowed"):
+        buffer.append(given)
+
+
+def test_a_chunk_that_is_refused_by_a_buffer_is_no_repeated_one():
+    with Buffer.open(":memory:") as buffer:
+        buffer.append(chunk(3, episode=1))
+        for changes in ({"episode": 1.5}, {"episode": True}, {"clock_offset": np.inf}):
+            with pytest.raises(BadChunk):
+                buffer.append(replace(chunk(3, episode=2), **changes))
+        assert len(buffer) == 3
+
+
+def test_an_observation_without_a_name_is_refused_with_an_example():
+    builder = ChunkBuilder("arm-0", "franka-fr3", "PegInsert")
+    with pytest.raises(BadChunk, match=r"observation is ndarray; allowed: a mapping, name -> array, such as \{'state': obs\}"):
+        builder.start(np.zeros(3), 0)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from toy_training import Toy, ToyPolicy
 
 from user_gym.errors import BadOption, Closed, Halted, RobotFault
 from user_gym.system import Broadcaster, Channel, ChunkBuilder, Collector, SamplesPerInsert
+from user_gym.system.chunked import ChunkedPolicy
 
 
 def collector(env=None, policy=None, limiter=None, broadcaster=None, max_seconds=1.0, **options):
@@ -100,6 +101,18 @@ def test_an_intervention_drops_the_plan():
     (made,) = everything(channel)
     assert made.policy_version.tolist() == [1, -1] + [2] * 4 + [3] * 4
     assert made.is_intervention.tolist() == [False, True] + [False] * 8
+
+
+def test_a_policy_that_keeps_a_plan_is_told_of_an_intervention():
+    class Human(Toy):
+        def step(self, action):
+            *rest, info = super().step(action)
+            return *rest, {**info, "is_intervention": self.n == 2}
+
+    it, channel = collector(Human(), ChunkedPolicy(Counting(), horizon=4))
+    it.run(threading.Event(), 10)
+    (made,) = everything(channel)
+    np.testing.assert_allclose(made.action[[0, 2, 3, 6], 0], [0.01, 0.02, 0.021, 0.03], rtol=1e-5)
 
 
 def test_dict_observations_keep_their_names_and_others_are_called_obs():

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from user_gym.errors import BadOption, Gone
+from user_gym.system import Buffer
 from user_gym.system.priorities import Prioritized
+from user_gym.testing.storage_suite import steps
 
 
 class Numbers:
@@ -112,12 +114,60 @@ def test_without_correction_all_weights_are_one():
     assert (replay.sample(50, np.random.default_rng(0))[2] == 1).all()
 
 
-@pytest.mark.parametrize("priorities", [[1.0], [1.0, np.nan], [1.0, -1.0], [1.0, np.inf]])
+@pytest.mark.parametrize(
+    "priorities", [[1.0], [1.0, np.nan], [1.0, -1.0], [1.0, np.inf], [1.0, 1e200], ["a", "b"], [1j, 1.0], None, [[1.0, 1.0]]]
+)
 def test_a_priority_that_is_none_is_refused(priorities):
     replay = Prioritized(Numbers(2))
     assert len(replay) == 2
     with pytest.raises(BadOption, match="priorities"):
         replay.update(np.array([0, 1]), priorities)
+    assert (replay.sample(50, np.random.default_rng(0))[2] == 1).all()
+
+
+@pytest.mark.parametrize("numbers", [[0.0, 1.0], ["0", "1"], [[0, 1]], [True, False]])
+def test_what_are_no_numbers_of_transitions_is_refused(numbers):
+    replay = Prioritized(Numbers(2))
+    with pytest.raises(BadOption, match="numbers"):
+        replay.update(numbers, np.ones(np.shape(numbers)))
+
+
+def test_where_all_priorities_are_zero_all_are_drawn_alike():
+    replay = Prioritized(Numbers(4), alpha=1.0, beta=1.0)
+    replay.sample(1, np.random.default_rng(0))
+    replay.update([0, 1, 2, 3], [0, 0, 0, 0])
+    _, drawn, weights = replay.sample(400, np.random.default_rng(0))
+    assert (counted(drawn, range(4)) == 100).all()
+    assert (weights == 1).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, np.uint8, bool])
+def test_numbers_of_any_kind_are_priorities(dtype):
+    replay = Prioritized(Numbers(2), alpha=1.0)
+    replay.sample(1, np.random.default_rng(0))
+    replay.update(np.array([0, 1], np.int32), np.array([0, 1], dtype))
+    assert (replay.sample(50, np.random.default_rng(0))[1] == 1).all()
+
+
+def test_the_greatest_priorities_have_a_finite_sum():
+    replay = Prioritized(Numbers(1000), alpha=1.0, beta=1.0)
+    replay.sample(1, np.random.default_rng(0))
+    replay.update(np.arange(1000), np.full(1000, 1e100))
+    _, drawn, weights = replay.sample(1000, np.random.default_rng(0))
+    assert (counted(drawn, range(1000)) == 1).all()
+    assert (weights == 1).all()
+
+
+def test_a_buffer_that_is_pruned_between_a_draw_and_its_update_goes_on():
+    with Buffer.open(":memory:") as buffer:
+        buffer.extend([steps(4, 10 * episode, episode, 0) for episode in range(4)])
+        replay = Prioritized(buffer, alpha=1.0, beta=1.0)
+        _, drawn, _ = replay.sample(16, np.random.default_rng(0))
+        buffer._store.prune("episode = 1")
+        replay.update(drawn, np.where(drawn // 4 == 1, 1000.0, drawn))
+        batch, numbers, _ = replay.sample(2000, np.random.default_rng(0))
+        assert set((batch.reward // 10).astype(int).tolist()) == {0, 2, 3}
+        np.testing.assert_allclose(counted(numbers, range(16)) / 2000 * 98, [0, 1, 2, 3, *[0] * 4, *range(8, 16)], atol=0.1)
 
 
 @pytest.mark.parametrize("option", [{"alpha": -0.1}, {"alpha": 1.1}, {"beta": float("nan")}])

@@ -7,6 +7,7 @@ import pytest
 
 from user_gym.errors import BadOption, Closed
 from user_gym.system import LimiterState, SamplesPerInsert
+from user_gym.system.clock import WallClock
 
 
 def sampled(limiter):
@@ -131,13 +132,14 @@ def test_the_bounds_hold_under_two_threads(ratio, tolerance, block):
 
 
 def test_waits_are_counted_for_each_side():
-    now = [0.0]
+    class Reading(WallClock):
+        seconds = 0.0
 
-    def clock():
-        now[0] += 1.0
-        return now[0]
+        def now(self):
+            self.seconds += 1.0
+            return self.seconds
 
-    limiter = SamplesPerInsert(ratio=1, tolerance=0, clock=clock)
+    limiter = SamplesPerInsert(ratio=1, tolerance=0, clock=Reading())
     with pytest.raises(TimeoutError):
         limiter.sample(timeout=0)
     assert limiter.waited[0] == 0
@@ -169,3 +171,46 @@ def test_state_and_restore_go_on_where_it_was():
 def test_numbers_that_make_no_limit_are_refused(options, says):
     with pytest.raises(BadOption, match=says):
         SamplesPerInsert(*options)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 1.0, 4.0, 20.0])
+@pytest.mark.parametrize("tolerance", [0, 1, 7.5, 100])
+@pytest.mark.parametrize("least", [0, 10])
+def test_room_is_the_most_steps_after_which_nobody_waits(ratio, tolerance, least):
+    limiter = SamplesPerInsert(ratio, tolerance, least)
+    for updates in (0, 3, 40):
+        limiter.restore(LimiterState(12, updates))
+        room = limiter.room
+        if room < 0:
+            with pytest.raises(TimeoutError):
+                limiter.insert(0, timeout=0)
+            continue
+        limiter.insert(int(room), timeout=0)
+        with pytest.raises(TimeoutError):
+            limiter.insert(1, timeout=0)
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize("tolerance", [0, 1, 7.5])
+def test_so_many_updates_are_allowed_as_can_be_sampled(ratio, tolerance):
+    limiter = SamplesPerInsert(ratio, tolerance, min_inserted=5)
+    assert limiter.allowed == 0
+    limiter.restore(LimiterState(30, 2))
+    allowed = int(limiter.allowed)
+    for _ in range(allowed - 2):
+        sampled(limiter)
+    with pytest.raises(TimeoutError):
+        limiter.sample(timeout=0)
+
+
+def test_a_learner_that_counts_for_itself_may_have_lost_some():
+    limiter = SamplesPerInsert(ratio=1, tolerance=0)
+    limiter.restore(LimiterState(10, 10))
+    limiter.reached_updates(7)
+    assert (limiter.owed, limiter.allowed, limiter.room) == (3, 10, -1)
+
+
+def test_without_a_bound_there_is_always_room():
+    limiter = SamplesPerInsert(ratio=1, tolerance=math.inf)
+    limiter.restore(LimiterState(10, 0))
+    assert limiter.room == limiter.allowed == math.inf

@@ -15,7 +15,7 @@ import pytest
 from toy_training import Toy, ToyAgent, chunk
 
 from user_gym.errors import BadOption, RobotFault
-from user_gym.system import Broadcaster, Buffer, Channel, Counters, Learner, Mixture, SamplesPerInsert, spec_hash, train
+from user_gym.system import Buffer, Counters, Mixture, SamplesPerInsert, spec_hash, train
 
 MEMORY = ":memory:"
 
@@ -296,31 +296,6 @@ def test_a_mixture_of_demonstrations_and_experience_is_a_sampler():
     parts = [(storage.view("kind = 'demo'"), 0.5), (storage.view("kind = 'policy'"), 0.5)]
     run(Watching(), storage=storage, steps=50, sampler=Mixture(parts, batch_size=20))
     assert set(sizes) == {(20, 10)}
-
-
-def test_a_chunk_that_comes_twice_counts_once():
-    channel, limiter = Channel(4), SamplesPerInsert(1, 0)
-    learner = Learner(ToyAgent(), Buffer.open(":memory:"), channel, limiter=limiter, broadcaster=Broadcaster())
-    for _ in range(2):
-        channel.put(chunk(3, truncated=np.array([False, False, True])))
-    learner.drain()
-    assert (learner.stored_steps, learner.scores.finished) == (3, 1)
-
-
-def test_weights_are_out_before_the_limiter_counts_the_update():
-    published = []
-
-    class Watching(SamplesPerInsert):
-        def done(self):
-            published.append(broadcaster.version)
-            super().done()
-
-    storage, broadcaster = Buffer.open(":memory:"), Broadcaster()
-    storage.append(chunk(3))
-    learner = Learner(ToyAgent(), storage, Channel(1), limiter=Watching(1, 0), broadcaster=broadcaster, batch_size=2)
-    learner.update()
-    learner.update()
-    assert published == [0, 1]
 
 
 def test_options_outside_what_is_allowed_are_refused():

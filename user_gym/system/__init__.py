@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from user_gym.system.broadcast import Broadcaster
 from user_gym.system.buffer import Buffer
 from user_gym.system.buffer.loader import Loader
 from user_gym.system.channel import Channel, ChannelStats
 from user_gym.system.chunk import ChunkBuilder, check
 from user_gym.system.collector import Collector
+from user_gym.system.freshness import Beyond, Fresh
 from user_gym.system.learner import Learner, Sampler
 from user_gym.system.mixture import Mixture
 from user_gym.system.priorities import Prioritized
@@ -15,8 +15,10 @@ from user_gym.system.ratelimit import LimiterState, SamplesPerInsert
 from user_gym.system.returns import Return, n_step
 from user_gym.system.spaces import spec_hash
 from user_gym.system.train import Counters, Progress, TrainResult, train
+from user_gym.system.weights import Broadcaster
 
 __all__ = [
+    "Beyond",
     "Broadcaster",
     "Buffer",
     "Channel",
@@ -24,6 +26,7 @@ __all__ = [
     "ChunkBuilder",
     "Collector",
     "Counters",
+    "Fresh",
     "Learner",
     "LimiterState",
     "Loader",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
-from threading import Condition
 from typing import Generic, NamedTuple, TypeVar
 
 from user_gym.core import whole
 from user_gym.errors import Closed
+from user_gym.system.clock import WALL, Clock
 
 Item = TypeVar("Item")
 
@@ -28,24 +27,24 @@ class Channel(Generic[Item]):
 
     Args:
         capacity: most items queued.
-        clock: s, monotonic; measures waits and deadlines.
+        clock: to wait on.
     """
 
-    def __init__(self, capacity: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, capacity: int, clock: Clock = WALL) -> None:
         self._capacity, self._clock = whole("capacity", capacity, 1), clock
         self._items: deque[Item] = deque()
-        self._changed = Condition()
+        self._changed = clock.condition()
         self._closed = False
         self._put_waited = 0.0  # s
 
     def put(self, item: Item, timeout: float | None = None) -> None:
         """Queue an item, waiting for room. Raises Closed, or TimeoutError after `timeout` s; then it is not queued."""
         with self._changed:
-            began = self._clock()
+            began = self._clock.now()
             try:
                 self._wait("put", lambda: self._closed or len(self._items) < self._capacity, timeout)
             finally:
-                self._put_waited += self._clock() - began
+                self._put_waited += self._clock.now() - began
             if self._closed:
                 raise Closed("the channel is closed; nothing more can be put")
             self._items.append(item)
@@ -74,9 +73,9 @@ class Channel(Generic[Item]):
 
     def _wait(self, side: str, ready: Callable[[], bool], timeout: float | None) -> None:
         """Wait, with the lock held."""
-        deadline = None if timeout is None else self._clock() + timeout
+        deadline = None if timeout is None else self._clock.now() + timeout
         while not ready():
-            left = None if deadline is None else deadline - self._clock()
+            left = None if deadline is None else deadline - self._clock.now()
             if left is not None and left <= 0:
                 raise TimeoutError(f"{side} waited {timeout} s; {len(self._items)} of {self._capacity} items are queued")
             self._changed.wait(left)

@@ -27,6 +27,12 @@ _STEP_COLUMNS = {
     "is_intervention": np.bool_,
     "time": np.float64,
 }
+_NUMBERS = (
+    ("episode", (int, np.integer), "a whole number"),
+    ("sequence", (int, np.integer), "a whole number"),
+    ("wall_time", (int, float, np.integer, np.floating), "a number, s"),
+    ("clock_offset", (int, float, np.integer, np.floating), "a number, s"),
+)
 
 
 class ChunkBuilder:
@@ -81,6 +87,8 @@ class ChunkBuilder:
 
     def start(self, obs: Mapping[str, NDArray[Any]], episode: int, time: float = 0.0) -> None:
         """As `core.Builder.start`."""
+        if not isinstance(obs, Mapping):
+            raise BadChunk(f"observation is {type(obs).__name__}; allowed: a mapping, name -> array, such as {{'state': obs}}")
         self._episode, self._sequence, self._rows = episode, 0, 0
         self._sources = []
         self._now = self._chunk_began = time
@@ -225,8 +233,28 @@ def _longer(column: NDArray[Any], rows: int) -> NDArray[Any]:
     return longer
 
 
+def check_types(chunk: object) -> None:
+    """Raise BadChunk unless something is a chunk of arrays, numbers and text, whatever they say."""
+    if not isinstance(chunk, Chunk):
+        raise BadChunk(f"{type(chunk).__name__} is no chunk; allowed: core.Chunk")
+    where = f"chunk {chunk.sequence!r} of episode {chunk.episode!r} from {chunk.source!r}"
+    for name, kinds, allowed in _NUMBERS:
+        number = getattr(chunk, name)
+        if isinstance(number, bool) or not isinstance(number, kinds):
+            raise BadChunk(f"{where}: {name} is {number!r}; allowed: {allowed}")
+    arrays = {name: getattr(chunk, name) for name in (*_ACTIONS, *_STEP_COLUMNS)}
+    for name, column in (*arrays.items(), *chunk.obs.items(), *chunk.extra.items()):
+        if not isinstance(name, str):
+            raise BadChunk(f"{where}: a column has the name {name!r}; allowed: text")
+        if not isinstance(column, (np.ndarray, np.generic)) or isinstance(column, np.ma.MaskedArray):
+            raise BadChunk(f"{where}: {name!r} is of type {type(column).__name__}; allowed: numpy.ndarray without a mask")
+    if not all(isinstance(source, str) for source in chunk.reward_source):
+        raise BadChunk(f"{where}: reward_source is {chunk.reward_source!r}; allowed: text for each step")
+
+
 def check(chunk: Chunk) -> None:
     """Raise BadChunk, naming the column, unless the columns of a chunk fit together."""
+    check_types(chunk)
     where = f"chunk {chunk.sequence} of episode {chunk.episode} from {chunk.source!r}"
     steps = len(chunk.reward)
     if steps == 0:

@@ -6,19 +6,47 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from threading import Event
+from typing import Protocol
 
 import numpy as np
 
 from user_gym.core import Agent, Batch, Chunk, Storage, whole
 from user_gym.errors import Closed
-from user_gym.system.broadcast import Broadcaster
 from user_gym.system.channel import Channel
-from user_gym.system.ratelimit import SamplesPerInsert
+from user_gym.system.clock import Flag
+from user_gym.system.ratelimit import LimiterState
+from user_gym.system.weights import Publisher
 
 Sampler = Callable[[Storage, np.random.Generator], Batch]
 
 # s; the longest that `stop`, or a full channel while no update is allowed, goes unnoticed.
 _GLANCE = 0.01
+
+
+class Allowance(Protocol):
+    """Says when an update is allowed: `SamplesPerInsert`, or the way to another process that has one."""
+
+    @property
+    def tolerance(self) -> float:
+        """As `SamplesPerInsert`."""
+        ...
+
+    @property
+    def owed(self) -> int:
+        """As `SamplesPerInsert.owed`."""
+        ...
+
+    def sample(self, timeout: float | None = None) -> None:
+        """As `SamplesPerInsert.sample`."""
+        ...
+
+    def done(self) -> None:
+        """As `SamplesPerInsert.done`."""
+        ...
+
+    def state(self) -> LimiterState:
+        """As `SamplesPerInsert.state`."""
+        ...
 
 
 class Scores:
@@ -59,7 +87,7 @@ class Learner:
     Args:
         agent: learns; owned by this learner's thread.
         storage: takes the chunks.
-        channel: where chunks come from.
+        channel: where chunks come from; None: another process stores them.
         limiter: says when an update is allowed.
         broadcaster: takes the weights.
         sampler: draws a batch from the storage; None: `storage.sample(batch_size)`.
@@ -68,6 +96,8 @@ class Learner:
         seed: of the sampling.
         updates: done before, as on resume.
         on_metrics: called after each update with (updates, metrics of the agent).
+        ready: whether to learn now, or wait for newer steps, as `Fresh.ready` says; not asked for updates that a collector
+            waits for.
 
     Attributes:
         updates: done, earlier ones included.
@@ -80,16 +110,17 @@ class Learner:
         self,
         agent: Agent,
         storage: Storage,
-        channel: Channel[Chunk],
+        channel: Channel[Chunk] | None,
         *,
-        limiter: SamplesPerInsert,
-        broadcaster: Broadcaster,
+        limiter: Allowance,
+        broadcaster: Publisher,
         sampler: Sampler | None = None,
         batch_size: int = 256,
         publish_every: int = 1,
         seed: int = 0,
         updates: int = 0,
         on_metrics: Callable[[int, Mapping[str, float]], None] | None = None,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
         batch_size, publish_every = whole("batch_size", batch_size, 1), whole("publish_every", publish_every, 1)
         self._agent, self._storage, self._channel = agent, storage, channel
@@ -97,7 +128,7 @@ class Learner:
         self._sampler: Sampler = sampler or (lambda storage, rng: storage.sample(batch_size, rng))
         self._publish_every = publish_every
         self._rng = np.random.default_rng([seed, updates])
-        self._on_metrics = on_metrics
+        self._on_metrics, self._ready = on_metrics, ready
         self.updates, self.stored_steps = updates, 0
         self._first_step, self._drained_steps = limiter.state().inserted, 0
         self.scores = Scores()
@@ -108,18 +139,18 @@ class Learner:
         self._broadcaster.publish(self._agent.weights(), self._agent.policy.spec_hash)
 
     def drain(self) -> None:
-        """Append all that is queued."""
-        try:
-            while True:
+        """Append all that is queued. Raises what the storage raises; the chunk that it refused is then out of the queue."""
+        while self._channel is not None:
+            try:
                 chunk = self._channel.get(timeout=0)
-                self._drained_steps += len(chunk)
-                if not self._storage.append(chunk).repeated:
-                    self.stored_steps += len(chunk)
-                    self.scores.add(chunk)
-        except (TimeoutError, Closed):
-            return
+            except (TimeoutError, Closed):  # nothing is queued
+                return
+            self._drained_steps += len(chunk)
+            if not self._storage.append(chunk).repeated:
+                self.stored_steps += len(chunk)
+                self.scores.add(chunk)
 
-    def run(self, stop: Event, ended: Event, each: Callable[[], None] = lambda: None) -> None:
+    def run(self, stop: Event, ended: Flag, each: Callable[[], None] = lambda: None) -> None:
         """Learn until `stop` is set, or `ended` says that no more chunks come and no update is owed.
 
         Args:
@@ -145,10 +176,16 @@ class Learner:
             except TimeoutError:
                 continue
             self.drain()  # what made this update allowed is in the channel by now
+            awaited = last or self._limiter.owed > self._limiter.tolerance  # after the last step, no newer one comes
+            if not awaited and not self._ready():
+                ended.wait(_GLANCE)
+                continue
             self.update(each if turns and self._limiter.owed == 1 else lambda: None)
 
     def _at_rest(self) -> bool:
         """Nothing is owed for any of the drained steps; false for a moment after a chunk was put, until it is counted."""
+        if self._channel is None:
+            return self._limiter.owed < 1
         return self._limiter.owed < 1 and self._limiter.state().inserted == self._first_step + self._drained_steps
 
     def update(self, before_release: Callable[[], None] = lambda: None) -> None:

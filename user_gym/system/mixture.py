@@ -13,8 +13,9 @@ from user_gym.core import I64, Batch, Storage, real, whole
 from user_gym.errors import BadOption
 from user_gym.system.buffer.batches import empty, rows_of_batch
 from user_gym.system.buffer.buffer import Buffer
-from user_gym.system.buffer.loader import Loader, Wants
+from user_gym.system.buffer.loader import Loader
 from user_gym.system.buffer.mixed import beside, between, join
+from user_gym.system.buffer.sampling import Wants
 from user_gym.system.buffer.view import View
 
 _SHIFT = 56  # bits of a transition's number; those above say which part drew it
@@ -56,7 +57,7 @@ class Mixture:
 
 
 class _Readables:
-    """The parts as one thing to draw from and to read: a `loader.Readable`. A number says which part drew it."""
+    """The parts as one thing to draw from and to read: a `sampling.Readable`. A number says which part drew it."""
 
     def __init__(self, parts: Sequence[Storage], shares: Sequence[float]) -> None:
         self._parts: list[Buffer | View] = []
@@ -72,7 +73,7 @@ class _Readables:
         return np.concatenate([self._parts[k].draw(count, rng) | k << _SHIFT for k, count in counts if count])
 
     def wants(self, numbers: I64, horizon: int) -> Wants:
-        """As `loader.Readable.wants`."""
+        """As `sampling.Readable.wants`."""
         found = [part.wants(wanted, horizon) for part, wanted, _ in self._split(numbers)]
         return Wants(np.concatenate([wants.firsts for wants in found]), np.concatenate([wants.rows for wants in found]))
 

@@ -18,6 +18,7 @@ from user_gym.errors import BadOption, Gone
 
 _FIRST = 1024
 _SMALLEST = 1e-6  # priority of a transition of which the learner said 0: it can be drawn again
+_GREATEST = 1e100  # that may be said of one: sums of any number of them are finite
 
 
 class Numbered(Protocol):
@@ -77,19 +78,28 @@ class Prioritized:
                 self._follow_all()
         raise BadOption("sample", n, "nothing yet: the storage is empty", "append a chunk first")
 
-    def update(self, numbers: I64, priorities: ArrayLike) -> None:
+    def update(self, numbers: ArrayLike, priorities: ArrayLike) -> None:
         """Say how much was learned, such as the size of the temporal-difference error, of drawn transitions.
 
         Args:
             numbers: (n,) as `sample` returned them; those that have left since are passed over.
-            priorities: (n,) >= 0.
+            priorities: (n,) 0 .. 1e100; where all are 0, all are drawn alike.
+
+        Raises:
+            BadOption: they are none, or not as many as the numbers; then nothing is changed.
         """
-        given = np.asarray(priorities, np.float64)
-        if given.shape != numbers.shape or not (np.isfinite(given).all() and (given >= 0).all()):
-            raise BadOption("priorities", priorities, f"{len(numbers)} finite numbers >= 0, one for each transition")
+        numbers, given = np.asarray(numbers), np.asarray(priorities)
+        if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
+            found = f"{numbers.dtype} of shape {numbers.shape}"
+            raise BadOption("numbers", found, "whole numbers, (n,), as sample returned them")
+        sound = given.shape == numbers.shape and given.dtype.kind in "biuf"
+        powers = given.astype(np.float64) if sound else np.empty(0)
+        if not sound or not ((powers >= 0) & (powers <= _GREATEST)).all():
+            allowed = f"{len(numbers)} numbers 0 .. {_GREATEST:g}, one for each transition"
+            raise BadOption("priorities", priorities, allowed, "give the absolute temporal-difference errors")
         if not len(given):
             return
-        powers = (given + _SMALLEST) ** self._alpha
+        powers = (powers + _SMALLEST) ** self._alpha
         self._largest = max(self._largest, float(powers.max()))
         leaves, here = self._leaves(numbers)
         if here.any():

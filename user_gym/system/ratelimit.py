@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable
-from threading import Condition
 from typing import NamedTuple
 
 from user_gym.core import real, whole
 from user_gym.errors import BadOption, Closed
+from user_gym.system.clock import WALL, Clock
 
 
 class LimiterState(NamedTuple):
@@ -35,19 +34,17 @@ class SamplesPerInsert:
         ratio: updates per environment step, > 0.
         tolerance: updates, >= 0, math.inf allowed.
         min_inserted: steps before the first update; they ask for no updates of their own.
-        clock: s, monotonic; measures waits and deadlines.
+        clock: to wait on.
     """
 
-    def __init__(
-        self, ratio: float, tolerance: float, min_inserted: int = 0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, ratio: float, tolerance: float, min_inserted: int = 0, clock: Clock = WALL) -> None:
         self.ratio = real("ratio", ratio, sys.float_info.min, sys.float_info.max, "updates per step, finite and > 0")
         self.tolerance = real("tolerance", tolerance, 0.0, math.inf, "updates >= 0; 0 is synchronous, math.inf runs free")
         self.min_inserted = whole("min_inserted", min_inserted, 0)
         self._clock = clock
         self._inserted = self._sampled = 0
         self._closed = False
-        self._changed = Condition()
+        self._changed = clock.condition()
         self._insert_waited = self._sample_waited = 0.0
 
     def insert(self, n: int, timeout: float | None = None) -> None:
@@ -58,26 +55,54 @@ class SamplesPerInsert:
         with self._changed:
             self._inserted += n
             self._changed.notify_all()
-            began = self._clock()
+            began = self._clock.now()
             try:
                 self._wait(lambda: self._whole_owed() <= self.tolerance, timeout)
             finally:
-                self._insert_waited += self._clock() - began
+                self._insert_waited += self._clock.now() - began
 
     def sample(self, timeout: float | None = None) -> None:
         """Wait until one more update is allowed; it counts when `done` says so. Raises Closed, TimeoutError."""
         with self._changed:
-            began = self._clock()
+            began = self._clock.now()
             try:
                 self._wait(self._may_sample, timeout)
             finally:
-                self._sample_waited += self._clock() - began
+                self._sample_waited += self._clock.now() - began
 
     def done(self) -> None:
         """An update is finished and its weights are published: this is what releases the collector."""
         with self._changed:
             self._sampled += 1
             self._changed.notify_all()
+
+    def reached_updates(self, total: int) -> None:
+        """So many updates are done in all: of a learner that counts for itself; fewer than before, where it lost some."""
+        whole("total", total, 0)
+        with self._changed:
+            self._sampled = total
+            self._changed.notify_all()
+
+    @property
+    def room(self) -> float:
+        """Most steps that may be inserted now so that nobody has to wait; negative while somebody has to."""
+        with self._changed:
+            if self._whole_owed() > self.tolerance:
+                return -1
+            if math.isinf(self.tolerance):
+                return math.inf
+            most = self._sampled + math.floor(self.tolerance) + 1 - 1e-6  # what the target has to stay below
+            return max(0, math.ceil(most / self.ratio) - 1 + self.min_inserted - self._inserted)
+
+    @property
+    def allowed(self) -> float:
+        """How many updates may be done in all, of the steps inserted so far."""
+        with self._changed:
+            if self._inserted < max(1, self.min_inserted):
+                return self._sampled
+            return max(
+                self._sampled, math.floor(self._target() + self.tolerance + 1e-6) if self.tolerance < math.inf else math.inf
+            )
 
     def close(self) -> None:
         """Wake everyone with Closed. May be called twice."""
@@ -129,9 +154,9 @@ class SamplesPerInsert:
         return enough and self._sampled + 1 <= self._target() + self.tolerance + 1e-6
 
     def _wait(self, allowed: Callable[[], bool], timeout: float | None) -> None:
-        deadline = None if timeout is None else self._clock() + timeout
+        deadline = None if timeout is None else self._clock.now() + timeout
         while not self._closed and not allowed():
-            left = None if deadline is None else deadline - self._clock()
+            left = None if deadline is None else deadline - self._clock.now()
             if left is not None and left <= 0:
                 raise TimeoutError(f"waited {timeout} s: {self._inserted} steps inserted, {self._sampled} updates done")
             self._changed.wait(left)

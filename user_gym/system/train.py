@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from user_gym.core import Agent, Chunk, Storage, whole
 from user_gym.errors import UserGymError
-from user_gym.system.broadcast import Broadcaster
 from user_gym.system.channel import Channel
 from user_gym.system.chunk import ChunkBuilder
+from user_gym.system.clock import WALL, Clock, Flag
 from user_gym.system.collector import Collector
 from user_gym.system.learner import Learner, Sampler
 from user_gym.system.ratelimit import LimiterState, SamplesPerInsert
 from user_gym.system.spaces import spec_hash
+from user_gym.system.weights import Broadcaster
 
 if TYPE_CHECKING:
     import gymnasium
@@ -56,6 +57,9 @@ class Progress:
     learner_waited: float  # s, for steps
     faults: int  # RobotFaults in this call; each ended an episode
     metrics: Mapping[str, float] = field(default_factory=dict)  # of the last update
+    queued: int = 0  # chunks on their way to the storage
+    room_waited: float = 0.0  # s of collector_waited that were for room on that way
+    collector_waits: bool = False  # at this moment, for the learner
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,10 @@ def train(
     on_progress: Callable[[Progress], None] | None = None,
     progress_every: int = 1000,
     on_metrics: Callable[[int, Mapping[str, float]], None] | None = None,
+    broadcaster: Broadcaster | None = None,
+    ready: Callable[[], bool] = lambda: True,
+    runs_on: Clock = WALL,
+    watch: Callable[[Callable[[], Progress]], None] | None = None,
 ) -> TrainResult:
     """Train `agent` on `env` until `steps` environment steps are taken and the updates they ask for are done.
 
@@ -131,6 +139,11 @@ def train(
         on_progress: called in the caller's thread about every `progress_every` steps of the whole run.
         progress_every: environment steps.
         on_metrics: called after each update with (updates, metrics).
+        broadcaster: carries the weights; one that holds some already goes on with them. None: a new one.
+        ready: as of `Learner`.
+        runs_on: what everything waits on: real time, or a `VirtualClock` made by this thread.
+        watch: called in the caller's thread between updates and while it waits, many times a second, with what makes a
+            Progress; for those who look by the clock, as `metrics.TrainingWatch`. It changes nothing of the training.
 
     Raises:
         BadOption: an option that is not allowed.
@@ -139,13 +152,14 @@ def train(
     whole("steps", steps, start.env_steps, f"a whole number, {start.env_steps} or more, the steps already taken")
     whole("progress_every", progress_every, 1)
     stop = stop or threading.Event()
-    limiter = SamplesPerInsert(updates_per_step, 0.0 if synchronous else tolerance, learning_starts)
+    limiter = SamplesPerInsert(updates_per_step, 0.0 if synchronous else tolerance, learning_starts, runs_on)
     limiter.restore(LimiterState(start.env_steps, start.updates))
-    channel: Channel[Chunk] = Channel(_QUEUED_CHUNKS)
-    broadcaster = Broadcaster(start.version)
+    channel: Channel[Chunk] = Channel(_QUEUED_CHUNKS, runs_on)
+    broadcaster = broadcaster or Broadcaster(start.version)
     builder = ChunkBuilder(
         source, robot, task, kind, max_seconds=max_seconds, period=period, clock=clock, extra=extra,
         env_id=env.spec.id if env.spec is not None else "", spec_hash=spec_hash(env.observation_space, env.action_space),
+        wall_clock=runs_on.epoch,
     )  # fmt: skip
     policy = copy.deepcopy(agent.policy)
     collector = Collector(
@@ -155,11 +169,11 @@ def train(
     )  # fmt: skip
     learner = Learner(
         agent, storage, channel, limiter=limiter, broadcaster=broadcaster, sampler=sampler, batch_size=batch_size,
-        publish_every=publish_every, seed=seed, updates=start.updates, on_metrics=on_metrics,
+        publish_every=publish_every, seed=seed, updates=start.updates, on_metrics=on_metrics, ready=ready,
     )  # fmt: skip
 
     def look() -> Progress:
-        insert_waited, sample_waited = limiter.waited
+        (insert_waited, sample_waited), way = limiter.waited, channel.stats()
         return Progress(
             env_steps=start.env_steps + learner.stored_steps,
             episodes=learner.scores.finished,
@@ -168,10 +182,13 @@ def train(
             success_rate=learner.scores.success_rate,
             mean_return=learner.scores.mean_return,
             ratio=limiter.reached,
-            collector_waited=insert_waited + channel.stats().put_waited,
+            collector_waited=insert_waited + way.put_waited,
             learner_waited=sample_waited,
             faults=collector.faults,
             metrics=learner.metrics,
+            queued=way.depth,
+            room_waited=way.put_waited,
+            collector_waits=limiter.owed > limiter.tolerance,
         )
 
     due = progress_every * (start.env_steps // progress_every + 1)  # the same steps, whether or not a run was interrupted
@@ -181,9 +198,12 @@ def train(
         if on_progress is not None and start.env_steps + learner.stored_steps >= due:
             due += progress_every * ((start.env_steps + learner.stored_steps - due) // progress_every + 1)
             on_progress(look())
+        if watch is not None:
+            watch(look)
 
-    learner.publish()
-    with _interrupts(stop), _collecting(collector, stop, steps, learner, limiter, channel) as ended:
+    if broadcaster.newest() is None:
+        learner.publish()
+    with _interrupts(stop), _collecting(collector, stop, steps, learner, limiter, channel, runs_on) as ended:
         learner.run(stop, ended, report)
     counters = Counters(collector.env_steps, collector.episodes, learner.updates, broadcaster.version)
     return TrainResult(counters, look(), interrupted=stop.is_set())
@@ -197,9 +217,10 @@ def _collecting(
     learner: Learner,
     limiter: SamplesPerInsert,
     channel: Channel[Chunk],
-) -> Iterator[threading.Event]:
+    clock: Clock,
+) -> Iterator[Flag]:
     """Run the collector in a thread while the body runs; afterwards it has ended, and what it put is stored."""
-    ended, failures = threading.Event(), []
+    ended, failures = clock.flag(), []
 
     def body() -> None:
         try:
@@ -210,8 +231,7 @@ def _collecting(
         finally:
             ended.set()
 
-    thread = threading.Thread(target=body, name="collector", daemon=True)
-    thread.start()
+    thread = clock.start("collector", body)
     try:
         yield ended
     except BaseException:
@@ -220,11 +240,17 @@ def _collecting(
     finally:
         limiter.close()
         waited = 0.0
-        while not ended.wait(0.01) and waited < _LAST_STEP:
-            learner.drain()  # the collector may be waiting for room
-            waited += 0.01
-        channel.close()
-        thread.join(1.0)
+        try:
+            while not ended.wait(0.01) and waited < _LAST_STEP:
+                learner.drain()  # the collector may be waiting for room
+                waited += 0.01
+        except BaseException:  # such as NoSpace; the collector ends all the same
+            stop.set()
+            raise
+        finally:
+            channel.close()
+            ended.wait(_LAST_STEP - waited)
+            thread.join(1.0)
         learner.drain()
     if thread.is_alive():
         raise UserGymError(f"the collector has not ended {_LAST_STEP} s after it was told to; env.step or env.reset hangs")

@@ -1,0 +1,214 @@
+"""What keeps a run from beginning, and what a run that was in the same folder before may not do to it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+from running import plan_words
+
+from user_gym.errors import BadOption, Busy, Unwritable, WrongRun
+from user_gym.system.processes import RunFolder, from_words
+from user_gym.system.processes.body import shared
+from user_gym.system.processes.journal import say
+from user_gym.system.processes.parent import parenting
+from user_gym.system.processes.registry import Name
+from user_gym.system.weights import SharedPublisher, SharedSubscriber
+
+ROBOT = "toy_robots:ToyRobot-v0"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def plan(**changes):
+    return from_words(plan_words(**changes))
+
+
+@pytest.mark.parametrize("value", [datetime.date(2026, 1, 1), {"deep": [datetime.time(1)]}, math.nan, [{"deep": math.nan}]])
+def test_what_a_plan_cannot_be_kept_with_is_refused_where_it_is_read(value):
+    with pytest.raises(BadOption, match=r"kwargs of 'left'.*allowed: texts, numbers"):
+        plan(collectors=[{"name": "left", "env": ROBOT, "kwargs": {"x": value}}])
+    with pytest.raises(BadOption, match=r"agent\.options"):
+        plan(agent={"make": "a:b", "options": {"x": value}})
+
+
+def test_only_one_of_two_commands_at_once_writes_its_plan(folder):
+    first, second = plan(), plan(seed=1)
+    with parenting(folder, first):
+        with pytest.raises(WrongRun, match="belongs to another plan: seed=0 there, 1 here"), parenting(folder, second):
+            pass
+        shows = f"process {os.getpid()}; user-gym run --status {folder.path} shows it, .*--stop"
+        with pytest.raises(Busy, match=shows), parenting(folder, first):
+            pass
+        assert folder.plan() == first
+    with parenting(folder, first):  # it is free again
+        pass
+
+
+def test_the_one_that_came_later_does_not_write_its_plan_while_the_other_has_the_name(folder):
+    folder.make(plan())
+    name = Name(folder.processes, "parent")
+    name.hold()
+    with pytest.raises(Busy), parenting(folder, plan()):
+        pass
+    assert not folder.plan_file.exists()
+    name.release()
+    with parenting(folder, plan()):
+        assert folder.plan_file.exists()
+
+
+@pytest.mark.parametrize(("name", "cure"), [("supervisor", "--stop"), ("owner", "within seconds"), ("right", "within seconds")])
+def test_a_run_gets_no_more_steps_while_its_processes_work_by_the_plan_before(folder, name, cure):
+    folder.begin(plan(steps=600))
+    held = Name(folder.processes, name)
+    held.hold()
+    under = rf"goes on by another plan, under process {os.getpid()} \({name}\); .*{cure}"
+    with pytest.raises(Busy, match=under), parenting(folder, plan(steps=900)):
+        pass
+    assert folder.plan().steps == 600
+    with parenting(folder, plan(steps=600)):
+        pass
+    held.release()
+    with parenting(folder, plan(steps=900)):
+        assert folder.plan().steps == 900
+
+
+def test_a_folder_that_others_may_write_is_none_for_a_plan_that_names_code(folder):
+    folder.path.mkdir()
+    folder.path.chmod(0o777)
+    with pytest.raises(Unwritable, match=r"mode 0777: others may write what this run would do.*chmod o-w"):
+        folder.begin(plan())
+    assert not folder.plan_file.exists()
+    folder.path.chmod(0o775)
+    folder.begin(plan())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_none_either(folder):
+    folder.path.mkdir()
+    os.chown(folder.path, 12345, 12345)
+    with pytest.raises(Unwritable, match="is of user 12345"):
+        folder.begin(plan())
+
+
+def test_a_damaged_end_is_named_and_a_damaged_status_is_none(folder):
+    folder.begin(plan())
+    for text in ("", "{", "\0\0", "[]", "{}"):
+        folder.status_file.write_text(text)
+        assert folder.status() is None
+    folder.finished_file.write_text("")
+    with pytest.raises(WrongRun, match=r"finished.json is damaged: .*; remove it"):
+        folder.finished()
+
+
+def test_a_run_that_is_given_more_steps_is_not_finished(folder):
+    folder.begin(plan(steps=600))
+    folder.finished_file.write_text('{"steps": 605, "updates": 605}')
+    folder.begin(plan(steps=600))
+    assert folder.finished()
+    folder.begin(plan(steps=900))
+    assert folder.finished() is None
+    assert folder.plan().steps == 900
+
+
+def test_sockets_of_a_deep_folder_lie_elsewhere_and_are_this_users_alone(tmp_path, monkeypatch):
+    short = tmp_path / "t"
+    short.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
+    deep = RunFolder(tmp_path / ("d" * 90))
+    path = deep.socket("owner")
+    assert path.parent.parent == short
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert deep.socket("owner") == path
+    assert RunFolder(tmp_path / ("e" * 90)).socket("owner") != path
+    for wrong in (lambda: path.parent.chmod(0o755), lambda: (path.parent.rmdir(), path.parent.touch())):
+        wrong()
+        with pytest.raises(Unwritable, match="is not a folder of this user alone"):
+            deep.socket("owner")
+
+
+def test_a_log_on_a_full_disk_ends_nobody(monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        say("no room")
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+
+
+def publish(name):
+    """Weights of a process that is killed."""
+    words = "import os, sys; import numpy as np; from user_gym.system.weights import SharedPublisher;"
+    words += f"SharedPublisher({name!r}).open().publish({{'mean': np.zeros(1, np.float32)}}, 'toy'); os._exit(0)"
+    subprocess.run([sys.executable, "-c", words], check=True, timeout=60)
+
+
+def test_weights_of_a_killed_run_stay_for_its_next_start_and_not_for_another_run_in_their_place(folder):
+    folder.begin(plan())
+    publish(folder.digest)
+    with SharedSubscriber(folder.digest) as weights:
+        folder.begin(plan(steps=900))  # the same run
+        assert weights.newest() is not None
+        folder.plan_file.unlink()
+        for file in folder.path.iterdir():
+            file.rmdir()
+        folder.begin(plan(seed=1))
+    with SharedSubscriber(folder.digest) as weights:
+        assert weights.newest() is None
+    folder.plan_file.unlink()
+    for name in ("logs", "learner", "sockets"):
+        (folder.path / name).rmdir()
+    with SharedPublisher(folder.digest) as publisher:
+        publisher.publish({"mean": np.zeros(1, np.float32)}, "toy")
+        with pytest.raises(Busy, match=f"process {os.getpid()}"):
+            folder.begin(plan())
+
+
+def test_robots_that_one_agent_cannot_learn_from_are_told_apart_before_any_of_them_moves(tmp_path):
+    moved = tmp_path / "moved"
+    robots = [
+        {"name": name, "env": ROBOT, "kwargs": {"axes": axes, "moved": str(moved)}}
+        for name, axes in (("left", 1), ("right", 1), ("third", 2))
+    ]
+    shared(plan(collectors=robots[:2]).collectors).close()
+    with pytest.raises(BadOption, match=r"robot 'third' .*-> float32\(2,\).*allowed: .*float32\(1,\), as 'left' has"):
+        shared(plan(collectors=robots).collectors)
+    assert not moved.exists()
+
+
+@pytest.mark.slow
+def test_a_run_of_unlike_robots_is_refused_before_any_of_them_moves(runs, tmp_path):
+    moved = tmp_path / "moved"
+    robots = [
+        {"name": name, "env": ROBOT, "kwargs": {"axes": axes, "moved": str(moved)}}
+        for name, axes in (("left", 1), ("third", 2))
+    ]
+    run = runs(collectors=robots).start()
+    code, said = run.end()
+    assert code == 2
+    assert "one agent learns from all" in said
+    assert not moved.exists()
+
+
+@pytest.mark.slow
+def test_a_run_ends_without_a_robot_that_never_comes(runs):
+    robots = [{"name": "left", "env": ROBOT}, {"name": "right", "env": "toy_robots:BrokenRobot-v0"}]
+    run = runs(steps=200, collectors=robots, agent={"make": "toy_robots:agent"})
+    run.start()
+    code, said = run.end()
+    assert code == 0, said + run.logs()
+    finished = json.loads(run.folder.finished_file.read_text())
+    assert finished["robots"]["right"]["steps"] == 0
+    assert "the camera's library cannot be loaded" in run.facts("right")["last_end"]

@@ -1,0 +1,223 @@
+"""A collector's way to the owner of the buffer: chunks leave in order, and stay here until they are acknowledged.
+
+The robot does not wait for an answer: each one says how many steps may be under way until the next (`room`). What was not
+acknowledged when the owner died is sent again to the next one, which knows by (source, episode, sequence) what it has.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from threading import Condition, Event, Thread
+from typing import Any, NamedTuple
+
+from user_gym.core import Chunk
+from user_gym.errors import BadChunk, Closed, PeerLost, WrongRun
+from user_gym.system.buffer.block import Block
+from user_gym.system.buffer.encoder import Encoder
+from user_gym.system.processes.caller import Caller
+from user_gym.system.processes.journal import say
+from user_gym.system.processes.link import LAST, Report
+
+_CAPACITY = 64  # chunks; as many seconds of a robot, at least
+_GLANCE = 0.1  # s; the longest that `stop` goes unnoticed
+_POLL = 0.5  # s that the owner is asked to wait for room
+_LOOK = 1.0  # s between two questions of a robot that rests, whether the run has enough
+_AGAIN = 0.1, 1.0  # s until the owner is tried again: when it is gone, and when its disk is full
+
+
+class Welcome(NamedTuple):
+    """What the owner knows of this collector."""
+
+    episode: int  # that none of its chunks has, nor any above
+    steps: int  # stored
+    enough: bool  # the run has all its steps
+
+
+class Outbox:
+    """As `Outlet` and as `Permission` of a `Collector`. One thread puts; a thread of its own encodes and sends.
+
+    Args:
+        caller: reaches the owner; this outbox's own.
+        hello: words that introduce this collector.
+        lossy: as of `Encoder`.
+        report: told what is waited for.
+        stop: when set, nothing waits for permission any more.
+
+    Attributes:
+        enough: whether the run has all its steps.
+    """
+
+    def __init__(self, caller: Caller, hello: Mapping[str, Any], lossy: Mapping[str, int], report: Report, stop: Event) -> None:
+        self._caller, self._hello, self._report, self._stop = caller, dict(hello), report, stop
+        self._encoder = Encoder(lossy=lossy)
+        self._changed = Condition()
+        self._queue: deque[Chunk | Block] = deque()
+        self._under_way = 0  # steps that are not acknowledged
+        self._room = 0.0  # steps that may be
+        self._waiting = self._asking = self._closing = self._goodbye = self._left = False
+        self._welcome: Welcome | None = None
+        self._failure: Exception | None = None
+        self._waited = 0.0
+        self.enough = False
+        self._thread = Thread(target=self._run, name="outbox", daemon=True)
+
+    def open(self) -> Welcome | None:
+        """Find the owner; None if `stop` was set first. Raises WrongRun where it refuses this collector."""
+        self._thread.start()
+        with self._changed:
+            while self._welcome is None and self._failure is None and not self._stop.is_set():
+                self._report.moved()
+                self._changed.wait(_GLANCE)
+            if self._failure is not None:
+                raise self._failure
+            return self._welcome
+
+    def put(self, item: Chunk) -> None:
+        """Take a chunk. Waits while too many are not acknowledged. Raises Closed, or what the owner has against one."""
+        self._wait(lambda: len(self._queue) < _CAPACITY)
+        with self._changed:
+            if self._failure is not None:
+                raise self._failure
+            if self._closing:
+                raise Closed("the way to the buffer's owner is closed")
+            self._queue.append(item)
+            self._under_way += len(item)
+            self._changed.notify_all()
+
+    def insert(self, n: int) -> None:
+        """Wait until the next steps may follow. Raises Closed when the run has enough."""
+        self._wait(lambda: self._under_way <= self._room)
+        if self.enough:
+            raise Closed("the run has all its steps")
+
+    def idle(self, seconds: float) -> None:
+        """Wait while the robot rests; shorter when the run has enough or `stop` is set."""
+        deadline = time.monotonic() + seconds
+        while not self.enough and (left := deadline - time.monotonic()) > 0 and not self._stop.wait(min(left, _LOOK)):
+            self._report.moved()
+            with self._changed:
+                self._asking = True
+                self._changed.notify_all()
+
+    def close(self, goodbye: bool) -> bool:
+        """Let everything that was put be acknowledged, as far as the owner answers; whether it was all, and it heard the end.
+
+        At once where nothing is left to be said, and in `link.LAST` where the owner is gone. May be called twice.
+
+        Args:
+            goodbye: this collector will not come again, because the run has enough.
+        """
+        with self._changed:
+            self._closing, self._goodbye = True, goodbye
+            self._changed.notify_all()
+        # An owner that hangs is waited for only while somebody is left to end this process.
+        deadline = time.monotonic() + (LAST[True] + _GLANCE if self._report.alone else math.inf)
+        while self._thread.is_alive() and (left := deadline - time.monotonic()) > 0:
+            self._thread.join(min(left, _LOOK))
+            self._report.moved()
+        return self._left
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        began = time.monotonic()
+        with self._changed:
+            while not (ready() or self.enough or self._stop.is_set() or self._closing or self._failure is not None):
+                if not self._waiting:
+                    self._waiting = True
+                    self._report.set(waits=True)
+                    self._changed.notify_all()
+                self._report.moved()
+                self._changed.wait(_GLANCE)
+            self._waiting = False
+            self._waited += time.monotonic() - began
+            counted = {"unacknowledged": self._under_way, "queued": len(self._queue)}
+            self._report.set(waits=False, waited=round(self._waited, 3), **counted)
+
+    def _run(self) -> None:
+        try:
+            self._exchange_all()
+        except Exception as error:  # top of this thread: raised in the one that uses this object
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+        finally:
+            self._caller.close()
+
+    def _exchange_all(self) -> None:
+        given_up = None  # when
+        while True:
+            with self._changed:
+                while self._caller.connected and not (self._queue or self._waiting or self._asking or self._closing):
+                    self._changed.wait(_GLANCE)
+                leaving = self._closing and not self._queue
+                if self._closing and given_up is None:
+                    given_up = time.monotonic() + LAST[self._report.alone]
+            if leaving and not self._goodbye:
+                self._left = True
+                return
+            try:
+                if self._turn(leaving):
+                    return
+            except PeerLost as error:
+                if given_up is not None and time.monotonic() > given_up:
+                    say(f"{len(self._queue)} chunks were not acknowledged: {error}")
+                    return
+                self._report.set(outbox="waits for the buffer's owner")
+                time.sleep(_AGAIN[0])
+
+    def _turn(self, leaving: bool) -> bool:
+        """One exchange with the owner; whether it was the last."""
+        if not self._caller.connected:
+            self._introduce()
+        elif self._queue:
+            self._send_oldest()
+        elif leaving:
+            self._left = not self._is_full(self._caller.call({"ask": "bye"}))
+            return self._left
+        elif self._waiting or self._asking:
+            self._asking = False
+            self._take(self._caller.call({"ask": "go", "wait": _POLL if self._waiting else 0.0}), 0)
+        return False
+
+    def _introduce(self) -> None:
+        answer = self._caller.call({"ask": "collector", **self._hello})
+        if "refused" in answer:
+            raise WrongRun(answer["refused"])
+        with self._changed:
+            if self._welcome is None:
+                self._welcome = Welcome(answer["episode"], answer["steps"], answer["enough"])
+        self._take(answer, 0)
+
+    def _send_oldest(self) -> None:
+        item = self._queue[0]
+        if isinstance(item, Chunk):  # encoded once, however often it is sent
+            # A builder's chunk begins with the observation that the episode's chunk before ended with.
+            item = self._queue[0] = self._encoder.encode(item, follows=item.sequence > 0)
+        answer = self._caller.call({"ask": "block"}, item.data)
+        if "refused" in answer:
+            raise BadChunk(answer["refused"])
+        if self._is_full(answer):
+            return
+        self._report.set(acknowledged=[item.head.episode, item.head.sequence])
+        self._take(answer, item.head.steps)
+
+    def _is_full(self, answer: Mapping[str, Any]) -> bool:
+        """Whether the owner's disk took nothing: said, and waited for a while. Raises PeerLost for who cannot wait."""
+        if "full" not in answer:
+            return False
+        self._report.set(outbox=f"waits for the disk: {answer['full']}")
+        if self._closing:
+            raise PeerLost(answer["full"])
+        self._stop.wait(_AGAIN[1])
+        return True
+
+    def _take(self, answer: Mapping[str, Any], steps: int) -> None:
+        with self._changed:
+            if steps:
+                self._queue.popleft()
+                self._under_way -= steps
+            self._room, self.enough = answer["room"], answer["enough"]
+            self._changed.notify_all()
+        self._report.set(outbox="")
