@@ -73,6 +73,21 @@ def test_programs_get_json(capsys: pytest.CaptureFixture[str], inventory: Path) 
 
 
 @pytest.mark.usefixtures("inventory")
+def test_an_arm_that_its_driver_holds_after_its_program_has_ended_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with lease.take(THIRD) as hold:
+        hold.wait()
+        assert main(["devices"]) == 0
+        assert main(["devices", "--json"]) == 0
+    table, _, listing = capsys.readouterr().out.partition("\n{")
+    held = f"held by its driver (pid {os.getpid()}), waits for an owner or user-gym stop --release; of"
+    assert held in " ".join(table.split())  # on several lines
+    (third,) = (d for d in json.loads("{" + listing)["devices"] if d["id"] == "third")
+    assert (third["state"], third["lease"]["waiting"]) == ("held", True)
+
+
+@pytest.mark.usefixtures("inventory")
 def test_who_waits_for_devices_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     with Place(Ticket(("franka-fr3",), (), 1, 0, ("robot x",), 123, "python train.py", 0.0)):
         main(["devices"])
@@ -116,3 +131,10 @@ def test_watching_prints_each_change(json_too: bool) -> None:
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+@pytest.mark.usefixtures("inventory")
+def test_robots_are_offered_to_a_cluster_as_ray_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ray", reason="ray comes with the extra 'ray'")
+    assert main(["devices", "--ray"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"robot:left": 1.0, "robot:third": 1.0}

@@ -89,7 +89,10 @@ def test_a_reader_that_has_gone_is_no_traceback(tmp_path: Path) -> None:
 def test_every_command_says_what_it_runs() -> None:
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2]
-        required = {"twin": ["arx-x5"], "approve": ["left"], "buffer": ["info", "runs/peg/buffer"]}.get(name, [])
+        needed = {"twin": ["arx-x5"], "approve": ["left"], "buffer": ["info", "runs/peg/buffer"], "watch": ["runs/peg"]}
+        needed["edge"] = ["--policy", "mine:Policy", "--env", "User/PegInsert-sim-v0"]
+        needed |= {"bench": ["link"], "tunnel": ["config", "--hub", "learner.example.org"]}
+        required = needed.get(name, [])
         assert callable(parser().parse_args([name, *required]).run)
 
 

@@ -56,7 +56,9 @@ def test_a_franka_twin_is_found_healthy_and_ends_cleanly(
 def test_a_port_in_use_is_one_clear_error(start: Callable[..., Served], capsys: pytest.CaptureFixture[str]) -> None:
     address = fresh_address()
     start("franka-fr3", "--address", address)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert main(["twin", "franka-fr3", "--address", address]) == 2
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert said.count("\n") == 1

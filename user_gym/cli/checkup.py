@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from user_gym.core import Device, Inventory
+from user_gym.core import Device, Inventory, Lease
 from user_gym.errors import UserGymError
 
 _NETWORKS = Path("/sys/class/net")
@@ -83,10 +83,16 @@ def _devices(known: Inventory) -> Iterator[Finding]:
     listed = {device.id for device in known.devices}
     for device, owner in discovery.look(known):
         if device.id in listed:
-            words = f"leased by pid {owner.pid}: {owner.command}" if owner is not None and device.healthy else device.reason
+            words = device.reason if owner is None or not device.healthy else _owned(owner)
             yield Finding(device.kind, device.id, Verdict.THERE if device.healthy else Verdict.BAD, words)
         elif not device.healthy and device.kind != "gpu":  # plugged in, and cannot be used
             yield Finding(device.kind, device.id, Verdict.ABSENT, device.reason)
+
+
+def _owned(owner: Lease) -> str:
+    if owner.waiting:
+        return f"held by its driver (pid {owner.pid}), waits for an owner or user-gym stop --release"
+    return f"leased by pid {owner.pid}: {owner.command}"
 
 
 def _package(package: _Package, known: Inventory) -> Finding:

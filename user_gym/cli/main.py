@@ -6,15 +6,18 @@ Exit codes: 0 done; 1 the command says no, as `doctor` where something is missin
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
 from user_gym import __version__
-from user_gym.cli import approve, buffer, devices, doctor, stop, twin
+from user_gym.cli import approve, bench, buffer, devices, doctor, edge, hub, run, stop, tunnel, twin, watch
 from user_gym.errors import UserGymError
 
-COMMANDS = (devices, doctor, twin, stop, approve, buffer)
+# What a disk says to who writes a file: full, read-only, not allowed, no folder. Other OSErrors are ours, and show their trace.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EIO)
+COMMANDS = (devices, doctor, twin, stop, approve, run, edge, hub, watch, buffer, bench, tunnel)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     chosen = parser().parse_args(arguments)
+    if arguments is None and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # where policies and environments that are named may lie; last, so that it hides nothing
     try:
         code = chosen.run(chosen)
         sys.stdout.flush()
@@ -54,3 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2

@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Stop, and say what was reached. 1 where somebody was not reached, or nobody was there, or not one that was named."""
-    from user_gym.robots import stop
+    from user_gym.robots import sockets, stop
 
     if arguments.key:
         _wait_for_key("press any key to stop the robots")
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"NOT told, it does not listen: {worker}")
             code = 1
         if not told.reached and not told.failed:
-            print(f"no driver process {f'of {name!r} ' if name else ''}listens in {stop.where()}")
+            print(f"no driver process {f'of {name!r} ' if name else ''}listens in {sockets.where()}")
             code = 1
     return code
 

@@ -7,7 +7,8 @@ import re
 import signal
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -59,19 +60,29 @@ def run(arguments: argparse.Namespace) -> int:
 
     spec = specs.spec(arguments.model)
     twin = _twin(arguments, spec, registry.make_task(arguments.task, spec))
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    twin.open()
-    try:
-        address, side = twin.places()
-        print(f"ready: a twin of {spec.name}, {arguments.task}, {arguments.mode}; Ctrl-C ends it. In the inventory:\n")
-        id = arguments.id or _id(spec.name, address)
-        print(f'[[robot]]\nid = "{id}"\nmodel = "{spec.name}"\naddress = "{address}"\ntwin = "{side}"\n', flush=True)
-        ended.wait()
-    finally:
-        twin.close()
+    with _asked_to_end() as ended:
+        twin.open()
+        try:
+            address, side = twin.places()
+            print(f"ready: a twin of {spec.name}, {arguments.task}, {arguments.mode}; Ctrl-C ends it. In the inventory:\n")
+            id = arguments.id or _id(spec.name, address)
+            print(f'[[robot]]\nid = "{id}"\nmodel = "{spec.name}"\naddress = "{address}"\ntwin = "{side}"\n', flush=True)
+            ended.wait()
+        finally:
+            twin.close()
     return 0
+
+
+@contextmanager
+def _asked_to_end() -> Iterator[threading.Event]:
+    """Set by Ctrl-C and SIGTERM while the body runs; whoever calls this in a process of its own has the handlers back."""
+    ended = threading.Event()
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield ended
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _id(model: str, address: str) -> str:

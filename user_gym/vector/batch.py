@@ -17,7 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from user_gym import infos
 from user_gym.core import F64, Bool, Cell, Compliance, Judgement, Obs, RobotBatch, RobotState, Start, Task
-from user_gym.env import checked, draw
+from user_gym.env import checked, draw, drawn, stages
 from user_gym.errors import BadOption, Closed, NotReset
 from user_gym.interface import Interface
 from user_gym.robots import registry, specs
@@ -114,7 +114,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             if seeds[i] is not None:
                 self._rngs[i], _ = np_random(seeds[i])
         self._begin(mask, tcps)
-        return self._observe(self._pictures()), infos.resting(mask, self.state.time)
+        return self._observe(self._pictures()), self._resting(mask)
 
     def step(self, actions: np.ndarray) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Order all arms; wait one control period; judge. Arms that autoreset say so as the mode prescribes."""
@@ -136,10 +136,11 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         truncated = (self._steps >= self._max_episode_steps) & acting
         reward = np.where(acting, judged.reward, 0.0)
         self._done = terminated | truncated
-        info = infos.acting(acting, judged, executed, clipped, self.state.time) if acting.any() else {}
+        told = stages(self.task, judged.progress)
+        info = infos.acting(acting, judged, executed, clipped, self.state.time, told) if acting.any() else {}
         if resting.any():
             self._begin(resting)
-            infos.merge(info, infos.resting(resting, self.state.time), resting)
+            infos.merge(info, self._resting(resting), resting)
         obs = self._observe(self._pictures())
         if self._autoreset is AutoresetMode.SAME_STEP and self._done.any():
             obs, info = self._restart(obs, info)
@@ -191,12 +192,16 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             objects=np.stack([s.objects for s in rows]),
             progress=np.stack([s.progress for s in rows]),
             seed=np.array([s.seed for s in rows]),
+            joints=np.stack([s.joints for s in rows]),
         )
         self._state = self._cell.robot.reset(mask, batch)
         self._first = np.where(mask[:, None], self._state.tcp, self._first)  # pyright: ignore[reportOptionalMemberAccess]
         self._progress = batch.progress if mask.all() else np.where(mask[:, None], batch.progress, self._progress)
         self._steps[mask] = 0
         self._done = self._done & ~mask
+
+    def _resting(self, mask: Bool) -> dict[str, Any]:
+        return infos.resting(mask, self.state.time, drawn(self._cell.robot), stages(self.task, self._progress))
 
     def _restart(self, obs: Obs, info: dict[str, Any]) -> tuple[Obs, dict[str, Any]]:
         """SAME_STEP: the last observation and info move to final_obs and final_info."""
@@ -206,7 +211,7 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
             final[i] = {k: v[i].copy() for k, v in obs.items()}
         self._begin(done)
         rest = infos.finish(info, done, final)
-        infos.merge(rest, infos.resting(done, self.state.time), done)
+        infos.merge(rest, self._resting(done), done)
         return self._observe(self._pictures()), rest
 
     def _judge(self) -> Judgement:

@@ -1,0 +1,1 @@
+"""Beside it lies `fleet`: this file's folder is on the path of every test below it."""
