@@ -1,7 +1,7 @@
-"""What an RLPD run is, as the command line takes it.
+"""What a run is, as the command line takes it: what all runs have, what runs on an environment have, and RLPD's.
 
 Where a number comes from: "RLPD" is Ball et al. 2023, "RLinf" its peg insertion on a real arm, which follows SERL; "ours" was
-tuned on the training seeds 0 to 4 of peg insertion, and on no others.
+tuned on the training seeds 0 to 4, and on no others.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from user_gym.errors import BadOption
 
@@ -18,6 +18,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, math.inf),
     "demos": (0, math.inf),
     "demo_noise": (0.0, 1.0),
+    "updates": (1, math.inf),
     "updates_per_step": (0.001, 1000.0),
     "updates_before": (0, math.inf),
     "learning_starts": (0, math.inf),
@@ -30,14 +31,21 @@ _RANGES: dict[str, tuple[float, float]] = {
     "actor_every": (1, math.inf),
     "temperature": (1e-8, 100.0),
     "target_entropy": (-1000.0, 1000.0),
+    "patience": (1, math.inf),
     "eval_every": (1, math.inf),
     "eval_episodes": (1, math.inf),
 }
+# What RLPD takes where 0 is asked for; the reward of a longer task has a longer way back through the target critics.
+_USUAL = {"steps": 3500, "averaging": 0.005}
+_OF_TASKS: dict[str, dict[str, float]] = {"CapTighten": {"steps": 6000, "averaging": 0.02}}  # 46 steps; insertions: 26
+_NO_OTHER_RUN = ("run_dir", "address", "twin", "metrics_port", "tensorboard", "wandb")
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """What a run is. A run folder belongs to one configuration."""
+class Setting:
+    """What every run has: a task, a robot, demonstrations, networks, and what is kept of it."""
+
+    method: ClassVar[str]  # which baseline learns: its module's name
 
     env_id: str = "User/PegInsert-sim-v0"
     """which environment; one whose task has no scripted expert needs --demos 0"""
@@ -51,46 +59,16 @@ class Config:
     """m, how far the hole is from where it is said to be, for tasks that have one; None: the task's own default"""
     seed: int = 0
     """of environment, networks, exploration, sampling and demonstrations; evaluation has its own, the same for all runs"""
-    steps: int = 3500
-    """environment steps of training; ours, with margin over what the tuning seeds needed"""
-    asynchronous: bool = False
-    """let the robot move on while the agent learns; else they take turns and equal seeds give equal bits"""
     demos: int = 20
-    """successful demonstrations by the scripted expert (RLinf: 20); 0: plain SAC"""
+    """successful demonstrations by the scripted expert (RLinf: 20); 0: none, which makes RLPD plain SAC"""
     demo_noise: float = 0.1
     """standard deviation of noise on the expert's actions, in units of the action; ours"""
-    experience: Path | None = None
-    """buffer of an earlier run, such as runs/NAME/buffer: demonstrations and it share the half of each batch that is not the
-    run's own"""
-    where: str | None = None
-    """which part of that experience, such as "success AND policy_version > 100"; None: all. Of successes alone critics do not
-    learn what fails"""
-    updates_before: int = 0
-    """updates before the first step, from demonstrations and that experience alone"""
-    updates_per_step: float = 4.0
-    """critic updates for each environment step; ours, RLPD: 20"""
-    learning_starts: int = 100
-    """environment steps before the first update; ours"""
     batch_size: int = 128
-    """transitions per update, half of them from before the run (RLPD's symmetric sampling); ours, RLinf: 256"""
+    """transitions per update; with RLPD half of them from before the run (symmetric sampling); ours, RLinf: 256"""
     learning_rate: float = 1e-3
     """falls to a twentieth of it over the last third; ours, RLPD and RLinf: 3e-4, constant"""
-    discount: float = 0.96
-    """RLinf's, for episodes of at most 100 steps"""
-    averaging: float = 0.005
-    """share of the critics that the target critics take over per update; RLPD's and RLinf's"""
-    critics: int = 2
-    """the lowest of two, drawn anew each time where there are more; ours, RLPD and RLinf: 10"""
     hidden: int = 128
     """width of the two hidden layers; ours, RLPD and RLinf: 256"""
-    actor_every: int = 4
-    """critic updates per actor update; RLinf's"""
-    temperature: float = 0.01
-    """initial weight of the entropy; RLinf's"""
-    target_entropy: float = -9.0
-    """nats, what the temperature is adapted to; ours, RLinf: -3"""
-    eval_every: int = 500
-    """environment steps between two looks at the deterministic policy, 20 episodes each; they only draw the curve"""
     eval_episodes: int = 100
     """deterministic episodes of the last policy, at the end"""
     film: bool = True
@@ -100,13 +78,19 @@ class Config:
     twin: str | None = None
     """side door of a protocol twin at that address, as `user-gym twin` prints it"""
     run_dir: Path | None = None
-    """folder of the run; default: runs/ENV-ROBOT-OBS-seedN"""
+    """folder of the run; default: runs/ENV-ROBOT-OBS-seedN, for other baselines than RLPD with their name before it"""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two runs different: not where the robot and the folder are."""
-        named = {name: value for name, value in asdict(self).items() if name not in ("run_dir", "address", "twin")}
-        return named | {"experience": None if self.experience is None else str(Path(self.experience).resolve())}
+        """What makes two runs different: not where the robot and the folder are, nor who watches. A path is meant resolved."""
+        named = {name: value for name, value in asdict(self).items() if name not in _NO_OTHER_RUN}
+        named = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in named.items()}
+        return {"method": self.method, **named}
+
+    @property
+    def task(self) -> str:
+        """Name of the task, by the id of its environment."""
+        return self.env_id.rpartition("/")[2].partition("-")[0]
 
     @property
     def one_robot(self) -> bool:
@@ -116,16 +100,85 @@ class Config:
     @property
     def folder(self) -> Path:
         """Where the run is kept."""
-        name = f"{self.env_id.split('/')[-1]}-{self.robot}-{self.obs}-seed{self.seed}"
-        return self.run_dir or Path("runs") / (name + "-async" * self.asynchronous)
+        name = f"{self.env_id.split('/')[-1]}-{self.robot}-{self.obs}-seed{self.seed}{self.suffix}"
+        return self.run_dir or Path("runs") / (name if self.method == "rlpd" else f"{self.method}-{name}")
+
+    @property
+    def suffix(self) -> str:
+        """Of the folder's name: what of the configuration is told there beside task, robot and seed."""
+        return ""
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
+            value = getattr(self, name, low)  # a run has some of them
             if not low <= value <= high:  # NaN fails as well
                 raise BadOption(name, value, f"{low:g} or more" if high == math.inf else f"{low:g} .. {high:g}")
         if self.demos and self.control != "tcp":
             raise BadOption("control", self.control, "tcp", "the scripted expert orders the TCP; or use --demos 0")
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineSetting(Setting):
+    """What every run has that learns while a robot moves."""
+
+    steps: int = 3500
+    """environment steps of training"""
+    asynchronous: bool = False
+    """let the robot move on while the agent learns; else they take turns and equal seeds give equal bits"""
+    updates_before: int = 0
+    """updates before the first step, from what was there before it alone"""
+    updates_per_step: float = 4.0
+    """updates for each environment step; ours, RLPD: 20"""
+    learning_starts: int = 100
+    """environment steps before the first update that is made for them; ours"""
+    eval_every: int = 500
+    """environment steps between two looks at the deterministic policy, 20 episodes each; they only draw the curve"""
+    metrics_port: int | None = None
+    """serve what the run does to Prometheus, at http://127.0.0.1:PORT/metrics; 0: a free port; None: not"""
+    tensorboard: bool = False
+    """keep in tensorboard/ what the run does every 10 s, beside the looks at the policy, which are always there"""
+    wandb: bool = False
+    """keep the same for Weights & Biases, offline; `wandb sync` sends it"""
+
+    @property
+    def suffix(self) -> str:
+        """As Setting.suffix."""
+        return "-async" * self.asynchronous
+
+
+@dataclass(frozen=True, slots=True)
+class Config(OnlineSetting):
+    """What an RLPD run is."""
+
+    method: ClassVar[str] = "rlpd"
+
+    steps: int = 0
+    """environment steps of training; 0: as many as the task takes, with margin over what the tuning seeds needed (ours)"""
+    experience: Path | None = None
+    """buffer of an earlier run, such as runs/NAME/buffer: demonstrations and it share the half of each batch that is not the
+    run's own"""
+    where: str | None = None
+    """which part of that experience, such as "success AND policy_version > 100"; None: all. Of successes alone critics do not
+    learn what fails"""
+    discount: float = 0.96
+    """RLinf's, for episodes of at most 100 steps"""
+    averaging: float = 0.0
+    """share of the critics that the target critics take over per update; 0: what suits the task, which is 0.005 (RLPD's and
+    RLinf's), for CapTighten 0.02 (ours)"""
+    critics: int = 2
+    """the lowest of two, drawn anew each time where there are more; ours, RLPD and RLinf: 10"""
+    actor_every: int = 4
+    """critic updates per actor update; RLinf's"""
+    temperature: float = 0.01
+    """initial weight of the entropy; RLinf's"""
+    target_entropy: float = -9.0
+    """nats, what the temperature is adapted to; ours, RLinf: -3"""
+
+    def __post_init__(self) -> None:
+        for name, value in (_USUAL | _OF_TASKS.get(self.task, {})).items():
+            if getattr(self, name) == 0:
+                object.__setattr__(self, name, value)
+        OnlineSetting.__post_init__(self)  # super() does not find its class where a dataclass has slots
         if self.where is not None and self.experience is None:
             raise BadOption(
                 "where", self.where, "None, where there is no earlier experience", "name its buffer by --experience"

@@ -7,24 +7,34 @@ from typing import Any
 
 import gymnasium
 
-from baselines.config import Config
+from baselines.config import Setting
 from baselines.experience import DEMOS, newest
 from user_gym.core import Policy
 from user_gym.errors import BadOption, UnknownName, UserGymError
 from user_gym.system import Buffer, ChunkBuilder, spec_hash
+from user_gym.tasks.cap_tighten_expert import CapTightenExpert
+from user_gym.tasks.charger_expert import ChargerExpert
 from user_gym.tasks.expert import PegInsertExpert
+from user_gym.tasks.pick_place_expert import PickPlaceExpert
+from user_gym.tasks.table_cleanup_expert import TableCleanupExpert
 
 # Seeds of the first episode, then one up each; the same for all runs. The episodes that sum up a run are others than those
 # that are looked at on the way, by which its hyperparameters were chosen.
 GLANCE_SEED = 1_000_000
 EVALUATION_SEED = 3_000_000
 DEMO_SEED = 2_000_000  # of a run's first demonstration, plus the run's own seed
-# Which tasks can be demonstrated, by name: (task, noise, seed) -> a hand with `reset()` and `action(state)`.
-EXPERTS: Mapping[str, Callable[[Any, float, int], Any]] = {"PegInsert": PegInsertExpert}
+# Which tasks can be demonstrated, by name: (task, noise, seed) -> a hand with `watch(scene)`, `reset()` and `action(state)`.
+EXPERTS: Mapping[str, Callable[[Any, float, int], Any]] = {
+    "PegInsert": PegInsertExpert,
+    "Charger": ChargerExpert,
+    "CapTighten": CapTightenExpert,
+    "PickPlace": PickPlaceExpert,
+    "TableCleanup": TableCleanupExpert,
+}
 _PATIENCE = 20  # episodes in a row without success before the expert gives up
 
 
-def make(config: Config, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
+def make(config: Setting, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
     """The environment that a configuration names.
 
     Raises:
@@ -49,7 +59,15 @@ def make(config: Config, render_mode: str | None = None) -> gymnasium.Env[Any, A
     return env
 
 
-def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Config) -> None:
+def hand(env: gymnasium.Env[Any, Any], noise: float = 0.0, seed: int = 0) -> Any:
+    """The scripted hand of an environment's task, which sees what the environment's scene tells."""
+    core: Any = env.unwrapped
+    made = EXPERTS[core.task.name](core.task, noise, seed)
+    made.watch(lambda: core.scene)
+    return made
+
+
+def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting) -> None:
     """Store successful episodes of the scripted expert until there are `config.demos`. Raises UserGymError if it keeps failing.
 
     Each is one chunk, so a kill leaves whole ones. Those that are missing then are new ones: none is repeated.
@@ -60,7 +78,7 @@ def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Config) ->
     last = newest(buffer, DEMOS)
     episode = first = 0 if last is None else last.episode + 1
     task = env.unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
-    expert = EXPERTS[task.name](task, config.demo_noise, config.seed + first)
+    expert = hand(env, config.demo_noise, config.seed + first)
     spaces = spec_hash(env.observation_space, env.action_space)
     builder = ChunkBuilder(
         "expert", config.robot, task.name, kind="demo", max_seconds=1e6, env_id=config.env_id, spec_hash=spaces

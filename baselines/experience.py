@@ -17,7 +17,7 @@ import gymnasium
 from baselines.config import Config
 from user_gym.core import Chunk, Storage
 from user_gym.errors import BadOption, Gone
-from user_gym.system import Buffer, Counters, Mixture, spec_hash
+from user_gym.system import Buffer, Counters, Fresh, Mixture, spec_hash
 
 DEMOS, OWN = "kind = 'demo'", "kind = 'policy'"
 
@@ -52,12 +52,13 @@ def earlier_experience(config: Config, env: gymnasium.Env[Any, Any]) -> Iterator
         yield view
 
 
-def mixture(buffer: Buffer, earlier: Storage | None, config: Config) -> Mixture:
+def mixture(buffer: Buffer | Fresh, earlier: Storage | None, config: Config) -> Mixture:
     """Half of each batch from the run's own steps, half from what was there before them: demonstrations, earlier experience."""
+    own = buffer.part(OWN) if isinstance(buffer, Fresh) else buffer.view(OWN)
     before: list[Storage] = [] if earlier is None else [earlier]
     if config.demos or not before:
         before.insert(0, buffer.view(DEMOS))
-    return Mixture([*((part, 0.5 / len(before)) for part in before), (buffer.view(OWN), 0.5)], config.batch_size)
+    return Mixture([*((part, 0.5 / len(before)) for part in before), (own, 0.5)], config.batch_size)
 
 
 def newest(buffer: Buffer, where: str) -> Chunk | None:

@@ -63,7 +63,7 @@ class Ensemble:
         return x
 
 
-def spec_hash(nets: Mapping[str, Ensemble], encoder: Encoder | None) -> str:
+def spec_hash(nets: Mapping[str, Ensemble], encoder: nn.Module | None) -> str:
     """SHA-256 over name, shape and dtype of every parameter: equal where weights of one fit the other."""
     layers: Iterable[tuple[str, Sequence[int], str]] = (
         (f"{name}.{i}", shape, "float32") for name, net in nets.items() for i, shape in enumerate(net.shapes)
@@ -125,14 +125,23 @@ def squashed(output: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     return u.tanh(), log_density.sum(-1) - 0.5 * math.log(2 * math.pi) * noise.shape[-1]
 
 
-class GaussianPolicy:
-    """A Policy that acts in numpy; pictures go through a torch encoder first.
+def seen(encoder: Encoder | None, obs: Mapping[str, NDArray[Any]], generator: torch.Generator) -> Tensor:
+    """Observations (batch, ...) to what networks are given (batch, width): the state, and each picture's features, shifted."""
+    state = torch.from_numpy(obs["state"])
+    if encoder is None:
+        return state
+    pictures = {name: shifted(torch.from_numpy(obs[name]), generator) for name in encoder.cameras}
+    return torch.cat([state, encoder(pictures)], -1)
+
+
+class ActorPolicy:
+    """A Policy that acts in numpy; pictures go through a torch encoder first. A subclass says what the network's output means.
 
     Args:
-        net: the actor: one member, output mean and log standard deviation of each axis.
+        net: the actor, one member.
         vector: its parameters now (size,).
         encoder: of the pictures, or None.
-        seed: of the exploration noise.
+        seed: of what it draws.
     """
 
     def __init__(self, net: Ensemble, vector: F32, encoder: Encoder | None, seed: int) -> None:
@@ -149,19 +158,24 @@ class GaussianPolicy:
             self.rng = np.random.default_rng(seed)
 
     def act(self, obs: Mapping[str, NDArray[Any]], deterministic: bool = False) -> ActionChunk:
-        """As `core.Policy.act`; deterministic: tanh of the mean."""
+        """As `core.Policy.act`."""
         x = obs["state"]
         if self.encoder is not None:
             with torch.no_grad():
                 pictures = {name: torch.from_numpy(obs[name][None]) for name in self.encoder.cameras}
                 x = np.concatenate([x, self.encoder(pictures)[0].numpy()])
+        return ActionChunk(self.action(x, deterministic).astype(np.float32)[None], self.version)
+
+    def action(self, x: F32, deterministic: bool) -> NDArray[Any]:
+        """One action (a,) for what the network is given (width,)."""
+        raise NotImplementedError
+
+    def output(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The network's output."""
         for weight, bias in self._layers[:-1]:
             x = np.maximum(x @ weight + bias, 0.0)
         weight, bias = self._layers[-1]
-        mean, log_std = np.split(x @ weight + bias, 2)
-        if not deterministic:
-            mean = mean + np.exp(np.clip(log_std, *LOG_STD)) * self.rng.standard_normal(len(mean))
-        return ActionChunk(np.tanh(mean).astype(np.float32)[None], self.version)
+        return x @ weight + bias
 
     def load(self, weights: Weights) -> None:
         """As `core.Policy.load`."""
@@ -179,3 +193,22 @@ class GaussianPolicy:
     def _split(self) -> None:
         parts = [part[0].numpy() for part in self.net.parts(torch.from_numpy(self._vector))]
         self._layers = [(weight, bias[0]) for weight, bias in zip(parts[::2], parts[1::2], strict=True)]
+
+
+class GaussianPolicy(ActorPolicy):
+    """Draws from a squashed normal distribution: output is its mean and log standard deviation, of each axis."""
+
+    def action(self, x: F32, deterministic: bool) -> NDArray[Any]:
+        """As ActorPolicy.action; deterministic: tanh of the mean."""
+        mean, log_std = np.split(self.output(x), 2)
+        if not deterministic:
+            mean = mean + np.exp(np.clip(log_std, *LOG_STD)) * self.rng.standard_normal(len(mean))
+        return np.tanh(mean)
+
+
+class MeanPolicy(ActorPolicy):
+    """Does always what it thinks best: tanh of the output."""
+
+    def action(self, x: F32, deterministic: bool) -> NDArray[Any]:
+        """As ActorPolicy.action."""
+        return np.tanh(self.output(x))

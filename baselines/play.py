@@ -7,25 +7,34 @@ A policy that was trained on one backend acts unchanged on another: the ids of o
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from baselines.config import Config
-from user_gym.errors import BadOption, MissingExtra, UserGymError
+from baselines.command import command
+from baselines.config import Setting
+from user_gym.errors import BadOption, MissingExtra
 
 try:
     import torch
     import tyro
 
+    from baselines import bc, hg_dagger, rlpd
     from baselines.episodes import evaluate, make
-    from baselines.rlpd import Rlpd, frozen
+    from baselines.online import Trainee, frozen
     from baselines.run_folder import newest
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
+
+# By the method that a run's folder names: its configuration, and what makes its agent of two spaces and that.
+METHODS: Mapping[str, tuple[type[Setting], Callable[[Any, Any, Any], Trainee]]] = {
+    "rlpd": (rlpd.Config, rlpd.Rlpd),
+    "bc": (bc.Config, bc.Cloning),
+    "hg-dagger": (hg_dagger.Config, bc.Cloning),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,7 @@ class Play:
     """What is played, and where."""
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """of a run of baselines.rlpd"""
+    """of a run of baselines.rlpd, baselines.bc or baselines.hg_dagger"""
     env_id: str | None = None
     """where the policy acts; None: where it was trained"""
     robot: str | None = None
@@ -67,8 +76,9 @@ def play(options: Play) -> Result:
     if options.episodes < 1:
         raise BadOption("episodes", options.episodes, "1 or more")
     kept, checkpoint = newest(options.folder)
-    known = {field.name for field in fields(Config)}
-    config = Config(**{name: value for name, value in kept.items() if name in known})
+    configuration, build = METHODS[kept["method"]]
+    known = {field.name for field in fields(configuration)}
+    config = configuration(**{name: value for name, value in kept.items() if name in known})
     config = replace(
         config,
         env_id=options.env_id or config.env_id,
@@ -78,7 +88,7 @@ def play(options: Play) -> Result:
     )
     torch.set_num_threads(1)
     with closing(make(config)) as env:
-        agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
+        agent = build(env.observation_space, env.action_space, config)
         agent.restore(checkpoint)
         began = time.perf_counter()
         success, length = evaluate(env, frozen(agent), options.episodes, told=print, deterministic=not options.exploring)
@@ -86,14 +96,10 @@ def play(options: Play) -> Result:
 
 
 if __name__ == "__main__":
-    try:
+    with command():
         options = tyro.cli(Play, description=__doc__)
         result = play(options)
         print(
             f"success {result.success:.2f} over {options.episodes} {options.kind} episodes, {result.length:.1f} steps each, "
             f"{result.steps_per_second:.0f} steps/s"
         )
-    except UserGymError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)

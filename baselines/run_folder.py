@@ -6,6 +6,7 @@ buffer/                   all experience, safe from the moment it is acknowledge
 state.json                the newest checkpoint: counters, and the file of the agent with its digest
 state.previous.json       the one before, for when the newest cannot be read
 checkpoint-STEPS-N.pt     the agent after N updates
+metrics.jsonl             what the run is doing, a line each second: for `user-gym watch`
 summary.json, curve.png, film.gif, tensorboard/
 
 Each file appears whole or not at all, so a process that is killed leaves its newest checkpoint as it was.
@@ -14,61 +15,21 @@ Each file appears whole or not at all, so a process that is killed leaves its ne
 from __future__ import annotations
 
 import dataclasses
-import errno
 import fcntl
 import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from user_gym.errors import Busy, NoSpace, Unwritable, UserGymError, WrongRun
+from user_gym.errors import Busy, UserGymError, WrongRun
 from user_gym.system import Counters
+from user_gym.system.atomic_file import explained, write_aside, write_json
 
 _BEFORE_CONFIG = {"lock", "config.json.tmp"}  # what a folder may hold whose process died before it wrote config.json
 _EARLIER = "experience"  # where the layout before this one kept experience
-_FULL, _REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """What the disk says becomes an error that names the file and the cure."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace(
-                f"no room for {path}: {error}; free some, and the same command goes on from the newest checkpoint"
-            ) from error
-        if error.errno in _REFUSED:
-            raise Unwritable(
-                f"{path} may not be written: {error}; give this user the right to, or choose another --run-dir"
-            ) from error
-        raise
-
-
-def write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file that then, safe on disk, takes the place of `path` in one step.
-
-    Raises NoSpace, Unwritable; `path` is then as it was.
-    """
-    aside = path.with_name(path.name + ".tmp")
-    with _explained(path):
-        try:
-            write(aside)
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)  # a full disk needs the room
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file in one step."""
-    write_aside(path, lambda aside: aside.write_text(json.dumps(value, indent=2) + "\n"))
 
 
 class Run:
@@ -81,6 +42,7 @@ class Run:
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self.folder, self.config = folder, dict(config)
+        self._newest, self._previous = folder / "state.json", folder / "state.previous.json"
         self.seconds = {"wall": 0.0, "cpu": 0.0}  # of training, earlier parts included
         self.counters = Counters()
         self.curve: list[dict[str, Any]] = []
@@ -101,7 +63,7 @@ class Run:
                 f"{self.folder} was made by an earlier version, which kept its experience in {_EARLIER}/; "
                 "remove it or choose another --run-dir"
             )
-        with _explained(self.folder):
+        with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._hold()
         try:
@@ -133,21 +95,22 @@ class Run:
         return json.loads(path.read_text()) if path.exists() else None
 
     def save(self, save_agent: Callable[[Path], object], counters: Counters) -> None:
-        """Checkpoint: the agent, then the file that names it. After as many steps and updates it is the same agent."""
+        """Checkpoint: the agent, then the file that names it. After as many steps and updates it is the same agent.
+
+        Raises NoSpace, Unwritable, and what `save_agent` does; the checkpoints before are then as they were.
+        """
         self.counters = counters
-        older, self._agent = self._agent, f"checkpoint-{counters.env_steps}-{counters.updates}.pt"
-        newest = self.folder / "state.json"
-        anew = older != self._agent
-        if anew:
-            write_aside(self.folder / self._agent, save_agent)
-            if newest.exists():
-                os.replace(newest, self.folder / "state.previous.json")
-        digests = {self._agent: _digest(self.folder / self._agent)}
-        state = {"agent": self._agent, "digests": digests, "counters": dataclasses.asdict(counters)}
-        write_json(newest, state | {"seconds": self.seconds, "total": self.total, "curve": self.curve})
-        for old in self.folder.glob("checkpoint-*.pt"):
-            if anew and old.name not in (self._agent, older):
-                old.unlink()
+        agent = self.folder / f"checkpoint-{counters.env_steps}-{counters.updates}.pt"
+        anew = agent.name != self._agent
+        try:
+            if anew:
+                write_aside(agent, save_agent)
+            state = {"agent": agent.name, "digests": {agent.name: _digest(agent)}, "counters": dataclasses.asdict(counters)}
+            state |= {"seconds": self.seconds, "total": self.total, "curve": self.curve}
+            write_json(self._newest, state, before=self._previous if anew else None)
+            self._agent = agent.name
+        finally:
+            self._sweep()
 
     def restore(self, restore_agent: Callable[[Path], object]) -> Counters | None:
         """Go on from the newest checkpoint that is whole; None if there has been none.
@@ -156,7 +119,7 @@ class Run:
             UserGymError: there are checkpoints, and none is whole.
         """
         damage = []
-        for path in (self.folder / "state.json", self.folder / "state.previous.json"):
+        for path in (self._newest, self._previous):
             if not path.exists():
                 continue
             try:
@@ -185,11 +148,18 @@ class Run:
         return state
 
     def _adopt(self, path: Path, state: dict[str, Any]) -> None:
-        if path.name != "state.json":  # or the next checkpoint would keep the damaged one as the one before
-            os.replace(path, self.folder / "state.json")
+        if path == self._previous:  # or the next checkpoint would keep the damaged one as the one before
+            os.replace(self._previous, self._newest)
         self._agent = state["agent"]
         self.seconds, self.curve = state["seconds"], state["curve"]
         self._before, self.counters = state["total"], Counters(**state["counters"])
+
+    def _sweep(self) -> None:
+        """Remove agents that no checkpoint names; a full disk needs the room."""
+        named = {_named(self._newest), _named(self._previous)}
+        for file in self.folder.glob("checkpoint-*.pt"):
+            if file.name not in named:
+                file.unlink()
 
     def _compare(self, path: Path) -> None:
         try:
@@ -216,6 +186,13 @@ class Run:
         file.write(str(os.getpid()))
         file.flush()
         self._lock = file
+
+
+def _named(path: Path) -> str | None:
+    try:
+        return str(json.loads(path.read_text())["agent"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, not JSON or altered
+        return None
 
 
 def _digest(path: Path) -> str:

@@ -23,7 +23,8 @@ import torch
 from baselines.config import Config
 from baselines.episodes import EVALUATION_SEED, demonstrate, evaluate, make
 from baselines.networks import squashed
-from baselines.rlpd import GLANCE, Rlpd, frozen, main
+from baselines.online import GLANCE, frozen
+from baselines.rlpd import Rlpd, main
 from benchmarks.machine import describe, keep
 from user_gym.core import F32, RobotState
 from user_gym.system import Buffer

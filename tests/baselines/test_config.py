@@ -43,7 +43,7 @@ def reach():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"steps": 0}, "steps 0; allowed: 1 or more"),
+        ({"steps": -1}, "steps -1; allowed: 1 or more"),
         ({"seed": -1}, "seed -1; allowed: 0 .. 99999"),
         ({"demos": -1}, "demos -1; allowed: 0 or more"),
         ({"demo_noise": float("nan")}, "demo_noise nan; allowed: 0 .. 1"),
@@ -52,7 +52,7 @@ def reach():
         ({"batch_size": 1}, "batch_size 1; allowed: 2 or more"),
         ({"learning_rate": -1}, "learning_rate -1; allowed: 1e-08 .. 1"),
         ({"discount": 2.0}, "discount 2.0; allowed: 0 .. 1"),
-        ({"averaging": 0.0}, "averaging 0.0; allowed: 1e-06 .. 1"),
+        ({"averaging": -1.0}, "averaging -1.0; allowed: 1e-06 .. 1"),
         ({"temperature": 0.0}, "temperature 0.0"),
         ({"target_entropy": float("-inf")}, "target_entropy -inf"),
         ({"eval_every": 0}, "eval_every 0; allowed: 1 or more"),
@@ -79,6 +79,14 @@ def test_every_number_has_a_range_and_the_defaults_keep_it():
     Config()
 
 
+def test_a_task_that_takes_longer_is_learned_for_longer_unless_told():
+    assert (Config().steps, Config().averaging) == (3500, 0.005)
+    longer = "User/CapTighten-sim-v0"
+    assert (Config(env_id=longer).steps, Config(env_id=longer).averaging) == (6000, 0.02)
+    assert (Config(env_id=longer, steps=50).steps, Config(env_id=longer, averaging=0.1).averaging) == (50, 0.1)
+    assert isinstance(Config(env_id=longer).steps, int)
+
+
 def test_no_seed_lets_training_see_an_episode_of_the_evaluation():
     firsts = [99_999, GLANCE_SEED, DEMO_SEED + 99_999, EVALUATION_SEED]
     assert min(np.diff(firsts)) > 100_000
@@ -87,7 +95,7 @@ def test_no_seed_lets_training_see_an_episode_of_the_evaluation():
 
 
 def test_a_task_without_an_expert_needs_no_demonstrations(reach):
-    with pytest.raises(UserGymError, match="PegInsert; use --demos 0"):
+    with pytest.raises(UserGymError, match="PegInsert, PickPlace, TableCleanup; use --demos 0"):
         make(Config(env_id=REACH))
     make(Config(env_id=REACH, demos=0)).close()
 
@@ -111,6 +119,9 @@ def test_a_task_without_a_hole_is_learned_and_summed_up(reach, tmp_path):
 def test_an_expert_that_keeps_failing_is_not_waited_for(monkeypatch):
     class Idle:
         def __init__(self, task, noise, seed):
+            pass
+
+        def watch(self, scene):
             pass
 
         def reset(self):

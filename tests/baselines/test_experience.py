@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import rlpd
+from baselines import online, rlpd
 from baselines.config import Config
 from baselines.episodes import demonstrate, evaluate, make
 from baselines.experience import DEMOS, OWN, counted, mixture, newest, open_buffer
@@ -25,7 +25,7 @@ TINY = {
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr(rlpd, "GLANCE", 1)
+    monkeypatch.setattr(online, "GLANCE", 1)
     return Config(**TINY, run_dir=tmp_path / "run")
 
 
@@ -120,11 +120,11 @@ def test_a_run_that_lost_its_agent_but_not_its_experience_makes_up_for_the_updat
     def dies(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rlpd, "evaluate", dies)
+    monkeypatch.setattr(online, "evaluate", dies)
     with pytest.raises(KeyboardInterrupt):
         rlpd.main(tiny)  # in the look after 20 steps: nothing is saved yet
     assert not (tiny.folder / "state.json").exists()
-    monkeypatch.setattr(rlpd, "evaluate", evaluate)
+    monkeypatch.setattr(online, "evaluate", evaluate)
     summary = rlpd.main(tiny)
     assert "goes on after 20 steps (20 in its buffer) and 0 updates" in capsys.readouterr().out
     assert summary is not None
@@ -163,7 +163,7 @@ def test_a_new_run_learns_from_a_view_of_an_earlier_runs_buffer(tiny, tmp_path):
     later = replace(tiny, run_dir=tmp_path / "later", **options)
     summary = rlpd.main(later)
     assert summary is not None
-    assert (summary["env_steps"], summary["updates"]) == (40, 120)
+    assert (summary["env_steps"], summary["updates"]) == (40, 5 + 120)
     checkpoint = torch.load(tmp_path / "later" / "checkpoint-40-120.pt", weights_only=True)
     assert checkpoint["updates"] == 125
     with open_buffer(later.folder) as buffer:

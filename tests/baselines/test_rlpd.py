@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import rlpd
+from baselines import online, rlpd
 from baselines.config import Config
 from baselines.episodes import evaluate, make
-from baselines.rlpd import Rlpd, critic_target, frozen
+from baselines.online import frozen
+from baselines.rlpd import Rlpd, critic_target
 from user_gym.core import Agent, Batch, Policy, Weights
 from user_gym.errors import BadOption, MissingSystem, WrongRun
 from user_gym.system import Buffer
@@ -35,7 +36,7 @@ def one_thread():
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    monkeypatch.setattr(rlpd, "GLANCE", 1)
+    monkeypatch.setattr(online, "GLANCE", 1)
     return Config(**TINY, run_dir=tmp_path / "run")
 
 
@@ -167,10 +168,10 @@ def test_the_last_policy_is_looked_at_once_whatever_the_distance_between_looks(t
 
 
 def test_ctrl_c_after_the_last_step_leaves_the_last_updates_and_the_last_look_to_the_next_call(tiny, monkeypatch):
-    train = rlpd.train
-    monkeypatch.setattr(rlpd, "train", lambda *a, **o: replace(train(*a, **o), interrupted=True))
+    train = online.train
+    monkeypatch.setattr(online, "train", lambda *a, **o: replace(train(*a, **o), interrupted=True))
     assert rlpd.main(replace(tiny, eval_every=1000)) is None
-    monkeypatch.setattr(rlpd, "train", train)
+    monkeypatch.setattr(online, "train", train)
     summary = rlpd.main(replace(tiny, eval_every=1000))
     assert summary is not None
     assert (summary["env_steps"], summary["updates"]) == (40, 120)
@@ -201,18 +202,18 @@ def test_an_interrupted_run_goes_on_with_its_counters_and_experience(tiny, monke
             raise KeyboardInterrupt
         return evaluate(*arguments, **options)
 
-    monkeypatch.setattr(rlpd, "evaluate", interrupted)
+    monkeypatch.setattr(online, "evaluate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         rlpd.main(replace(tiny, steps=60))
-    monkeypatch.setattr(rlpd, "evaluate", evaluate)
+    monkeypatch.setattr(online, "evaluate", evaluate)
     began = []
-    train = rlpd.train
+    train = online.train
 
     def watched(env, agent, storage, **options):
         began.append((options["start"], agent.updates, len(storage)))
         return train(env, agent, storage, **options)
 
-    monkeypatch.setattr(rlpd, "train", watched)
+    monkeypatch.setattr(online, "train", watched)
     summary = rlpd.main(replace(tiny, steps=60))
     start, updates, stored = began[0]
     assert (start.env_steps, start.episodes) == (40, 1)  # all that were stored
@@ -223,12 +224,12 @@ def test_an_interrupted_run_goes_on_with_its_counters_and_experience(tiny, monke
 
 
 def test_ctrl_c_in_training_leaves_a_checkpoint_and_no_summary(tiny, monkeypatch, capsys):
-    train = rlpd.train
+    train = online.train
 
     def stopped(*arguments, **options):
         return replace(train(*arguments, **options | {"steps": 25}), interrupted=True)
 
-    monkeypatch.setattr(rlpd, "train", stopped)
+    monkeypatch.setattr(online, "train", stopped)
     assert rlpd.main(tiny) is None
     assert "goes on from there" in capsys.readouterr().out
     assert json.loads((tiny.folder / "state.json").read_text())["counters"]["env_steps"] == 25
@@ -253,7 +254,7 @@ def test_pictures_are_learned_from_and_filmed(tiny, monkeypatch):
     reason = has_egl()
     if reason:
         pytest.skip(reason)
-    monkeypatch.setattr(rlpd, "FILMED", 1)
+    monkeypatch.setattr(online, "FILMED", 1)
     few = {"steps": 6, "learning_starts": 4, "batch_size": 2, "eval_episodes": 1}
     summary = rlpd.main(replace(tiny, obs="pixels", film=True, **few))
     assert summary is not None
@@ -267,6 +268,6 @@ def test_without_egl_a_run_ends_well_and_says_why_there_is_no_film(tiny, monkeyp
             raise MissingSystem("libEGL is missing; install libegl1")
         return make(config)
 
-    monkeypatch.setattr(rlpd, "make", blind)
+    monkeypatch.setattr(online, "make", blind)
     assert rlpd.main(replace(tiny, film=True)) is not None
     assert "no film: libEGL is missing; install libegl1" in capsys.readouterr().out

@@ -1,0 +1,71 @@
+"""RLPD for runs of several processes: what `user-gym run` calls where its plan names no other agent, and edges to act.
+
+It knows no process.
+
+[agent.options]                  # of the plan: any option of baselines.rlpd that says how to learn
+demos = 20
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from baselines.config import Config
+from user_gym.errors import MissingExtra, UnknownName
+from user_gym.system import Buffer, Fresh, Mixture
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from baselines.rlpd import Rlpd
+    from user_gym.core import Policy
+
+_OF_THE_PLAN = {"tolerance", "asynchronous", "run_dir", "film", "eval_every", "eval_episodes", "experience", "where"}
+_OF_THE_PLAN |= {"metrics_port", "tensorboard", "wandb"}
+
+
+def config(options: Mapping[str, Any]) -> Config:
+    """The configuration that options of a plan describe. Raises UnknownName, BadOption."""
+    known = {field.name for field in fields(Config)} - _OF_THE_PLAN
+    for name in options:
+        if name not in known:
+            raise UnknownName("option of the agent", name, known)
+    return Config(**options)
+
+
+def agent(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, options: Mapping[str, Any]) -> Rlpd:
+    """What learns, and whose policy acts."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingExtra("torch", "train") from error
+    from baselines.rlpd import Rlpd
+
+    torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
+    return Rlpd(observations, actions, config(options))
+
+
+def policy(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, **options: Any) -> Policy:
+    """What acts at an edge, as `user-gym edge --policy baselines.plan:policy`: options are those that the plan's agent has."""
+    return agent(observations, actions, options).policy
+
+
+def sampler(buffer: Buffer | Fresh, options: Mapping[str, Any]) -> Mixture:
+    """Half of each batch from demonstrations."""
+    from baselines.experience import mixture
+
+    return mixture(buffer, None, config(options))
+
+
+def prepare(buffer: Buffer, options: Mapping[str, Any]) -> None:
+    """Store the expert's demonstrations that are missing. It loads no torch: it runs where the buffer is written."""
+    from baselines.episodes import demonstrate, make
+    from baselines.experience import DEMOS
+
+    chosen = config(options)
+    if len(buffer.view(f"{DEMOS} AND (terminated OR truncated)")) < chosen.demos:
+        with closing(make(chosen)) as judge:
+            demonstrate(judge, buffer, chosen)

@@ -1,0 +1,290 @@
+"""Supervised fine-tuning of a small VLA from nothing: demonstrations in the twin, flow matching, success by prompt.
+
+    python -m baselines.vla --tasks PegInsert Charger --seed 0
+
+A run that was interrupted goes on when the command is repeated. `load` gives the policy that a run made.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.command import command
+from user_gym.core import Batch, Weights, real, whole
+from user_gym.errors import BadOption, MissingExtra, UnknownName
+from user_gym.system import Buffer, Counters
+from user_gym.system.atomic_file import write_json
+from user_gym.system.chunked import ChunkedPolicy
+
+try:
+    import torch
+    import tyro
+    from torch import Tensor
+
+    from baselines.agent_file import read, write
+    from baselines.episodes import EXPERTS, evaluate
+    from baselines.networks import spec_hash
+    from baselines.run_folder import Run, newest
+    from baselines.vla_demos import LABEL, demonstrate, make, of_task
+    from baselines.vla_network import STATE, VlaNetwork, VlaPolicy, flow_loss, spelled
+except ModuleNotFoundError as error:
+    raise MissingExtra(error.name or "torch", "train") from error
+
+
+@dataclass(frozen=True, slots=True)
+class VlaConfig:
+    """What a run is. A run folder belongs to one configuration."""
+
+    tasks: tuple[str, ...] = ("PegInsert",)
+    """names, as in User/NAME-sim-v0; their descriptions are the prompts"""
+    robot: str = "franka-fr3"
+    """franka-fr3, franka-fer, arx-x5 or arx-l5"""
+    side: int = 64
+    """pixels, height and width of the pictures that the model sees; a multiple of 16 that divides 128"""
+    horizon: int = 8
+    """actions in a chunk"""
+    execute: int = 4
+    """of these, how many are carried out before the next inference"""
+    demos: int = 300
+    """successful demonstrations by the scripted expert, of each task"""
+    demo_noise: float = 0.15
+    """largest standard deviation of noise on what is executed while demonstrating, in units of the action"""
+    updates: int = 1500
+    """of the model"""
+    batch_size: int = 64
+    """observations per update, shared among the tasks"""
+    draws: int = 2
+    """ways from noise to actions that are learned from each observation of an update"""
+    learning_rate: float = 1e-3
+    """rises over the first 100 updates, then falls to 0 as a cosine"""
+    weight_decay: float = 1e-4
+    """of AdamW"""
+    checkpoint_every: int = 250
+    """updates"""
+    eval_episodes: int = 50
+    """of each task and prompt, at the end"""
+    seed: int = 0
+    """of networks, demonstrations and sampling"""
+    run_dir: Path | None = None
+    """folder of the run; default: runs/vla-TASKS-ROBOT-seedN"""
+
+    def __post_init__(self) -> None:
+        for task in self.tasks:
+            if task not in EXPERTS:
+                raise UnknownName("task", task, EXPERTS)
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise BadOption("tasks", self.tasks, "one or more, each once")
+        for name in ("side", "horizon", "execute", "demos", "updates", "draws", "checkpoint_every", "eval_episodes"):
+            whole(name, getattr(self, name), 1)
+        whole("batch_size", self.batch_size, len(self.tasks), f"{len(self.tasks)} or more: one of each task")
+        whole("seed", self.seed, 0)
+        if 128 % self.side:
+            raise BadOption("side", self.side, "16, 32, 64 or 128 (pixels)")
+        if self.execute > self.horizon:
+            raise BadOption("execute", self.execute, f"1 .. horizon, which is {self.horizon}")
+        real("demo_noise", self.demo_noise, 0.0, 1.0, "0 .. 1, in units of the action")
+        real("learning_rate", self.learning_rate, 1e-8, 1.0, "1e-8 .. 1")
+        real("weight_decay", self.weight_decay, 0.0, 1.0, "0 .. 1")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs different."""
+        return {name: value for name, value in asdict(self).items() if name != "run_dir"} | {"tasks": list(self.tasks)}
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is kept."""
+        return self.run_dir or Path("runs") / f"vla-{'-'.join(self.tasks)}-{self.robot}-seed{self.seed}"
+
+
+class Sft:
+    """The model, its optimiser, and one update after another.
+
+    Args:
+        config: how to learn.
+        cameras: names.
+        axes: of an action, the largest of all tasks.
+    """
+
+    def __init__(self, config: VlaConfig, cameras: tuple[str, ...], axes: int) -> None:
+        self.config, self.updates = config, 0
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            self.net = VlaNetwork(cameras, config.side, axes, config.horizon)
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._optimiser = torch.optim.AdamW(
+            self.net.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
+        )
+
+    def normalise(self, states: NDArray[np.float32]) -> None:
+        """Take the scale of a state's entries from those of demonstrations (n, STATE)."""
+        self.net.state_mean.copy_(torch.from_numpy(states.mean(0)))
+        # An entry that hardly moves in demonstrations must not become a large one when it does.
+        self.net.state_scale.copy_(torch.from_numpy(states.std(0).clip(0.05)))
+
+    def update(self, parts: Mapping[str, Batch]) -> float:
+        """One step of the optimiser; the parts are batches with a horizon, by prompt. Returns the loss."""
+        memory, actions, counts = zip(*(self._read(prompt, batch) for prompt, batch in parts.items()), strict=True)
+        loss = flow_loss(self.net, torch.cat(memory), torch.cat(actions), torch.cat(counts), self.config.draws, self._generator)
+        self._optimiser.param_groups[0]["lr"] = self._rate()
+        self._optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self._optimiser.step()
+        self.updates += 1
+        return float(loss.detach())
+
+    def _rate(self) -> float:
+        done = self.updates / self.config.updates
+        return self.config.learning_rate * min(1.0, (self.updates + 1) / 100) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+    def _read(self, prompt: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, actions and which of them count, of one task's rows."""
+        label = batch.extra[LABEL]
+        rows, horizon, axes = label.shape
+        actions = torch.zeros(rows, horizon, self.net.axes)
+        actions[..., :axes] = torch.from_numpy(label)
+        valid = np.ones((rows, horizon), np.bool_) if batch.valid is None else batch.valid
+        counts = torch.zeros_like(actions)
+        counts[..., :axes] = torch.from_numpy(valid)[..., None].float()
+        pictures = {name: torch.from_numpy(batch.obs[name]) for name in self.net.cameras}
+        words = torch.from_numpy(spelled(prompt)).expand(rows, -1)
+        return self.net.read(pictures, torch.from_numpy(batch.obs["state"][:, :STATE]), words), actions, counts
+
+    @property
+    def spec(self) -> str:
+        """As Policy.spec_hash."""
+        return spec_hash({}, self.net)
+
+    def weights(self) -> Weights:
+        """The model's parameters now."""
+        return Weights(self.updates, {name: value.numpy() for name, value in self.net.state_dict().items()}, self.spec)
+
+    def save(self, path: Path) -> None:
+        """Write everything needed to go on exactly."""
+        state = {"net": self.net.state_dict(), "optimiser": self._optimiser.state_dict(), "updates": self.updates}
+        write(path, self.spec, state | {"random": self._generator.get_state()})
+
+    def restore(self, path: Path) -> None:
+        """Go on from what `save` wrote. Raises WrongRun."""
+        kept = read(path, self.spec)
+        self.net.load_state_dict(kept["net"])
+        self._optimiser.load_state_dict(kept["optimiser"])
+        self._generator.set_state(kept["random"])
+        self.updates = kept["updates"]
+
+    def policy(self, prompt: str) -> VlaPolicy:
+        """A policy with the model's parameters now; `prompt` is for observations that have none."""
+        policy = VlaPolicy(self.net, prompt, self.net.axes, self.config.seed)
+        policy.load(self.weights())
+        return policy
+
+
+def of(config: VlaConfig, envs: Mapping[str, gymnasium.Env[Any, Any]]) -> Sft:
+    """The learner for these environments, by prompt."""
+    spaces: Any = next(iter(envs.values())).observation_space
+    cameras = tuple(name for name, space in spaces.items() if space.dtype == np.uint8)
+    return Sft(config, cameras, max((env.action_space.shape or (0,))[0] for env in envs.values()))
+
+
+def learn(config: VlaConfig, run: Run, sft: Sft, buffer: Buffer, prompts: Mapping[str, str]) -> None:
+    """Update until `config.updates`, from the newest checkpoint on. `prompts`: task -> its prompt."""
+    views = {prompt: buffer.view(of_task(task)) for task, prompt in prompts.items()}
+    if run.restore(sft.restore) is None:
+        sft.normalise(np.concatenate([_states(view) for view in views.values()]))
+    rows, began = config.batch_size // len(views), time.perf_counter()
+    before, smooth = run.seconds["wall"], math.nan
+    while sft.updates < config.updates:
+        rng = np.random.default_rng([config.seed, sft.updates])  # a run that goes on draws what it would have drawn
+        loss = sft.update({prompt: view.sample(rows, rng, config.horizon) for prompt, view in views.items()})
+        smooth = loss if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss
+        if sft.updates % config.checkpoint_every == 0 or sft.updates == config.updates:
+            run.seconds["wall"] = before + time.perf_counter() - began
+            run.save(sft.save, Counters(updates=sft.updates, version=sft.updates))
+            print(f"{sft.updates:6d}/{config.updates} updates  loss {smooth:.4f}, {run.seconds['wall']:.0f} s", flush=True)
+
+
+def _states(view: Any, most: int = 4096) -> NDArray[np.float32]:
+    return view.sample(most, np.random.default_rng(0)).obs["state"][:, :STATE]
+
+
+def load(folder: Path, prompt: str | None = None) -> VlaPolicy:
+    """The policy of a run's newest checkpoint. Raises WrongRun.
+
+    Args:
+        folder: of the run.
+        prompt: for observations that have none; None: that of the run's first task.
+    """
+    kept, checkpoint = newest(folder)
+    kept["tasks"] = tuple(kept["tasks"])
+    config = VlaConfig(**kept)
+    with ExitStack() as stack:
+        envs = {task: stack.enter_context(closing(make(task, config.robot, config.side))) for task in config.tasks}
+        sft = of(config, envs)
+        first = prompt_of(envs[config.tasks[0]])
+    sft.restore(checkpoint)
+    return sft.policy(prompt or first)
+
+
+def prompt_of(env: gymnasium.Env[Any, Any]) -> str:
+    """What is to be done, in words."""
+    core: Any = env.unwrapped
+    return core.task.description
+
+
+def judged(config: VlaConfig, sft: Sft, envs: Mapping[str, gymnasium.Env[Any, Any]]) -> dict[str, dict[str, float]]:
+    """Success rate in each task's environment with each task's prompt: task -> whose prompt -> rate.
+
+    Chunks are drawn, not what becomes of noise 0: that one is the mean of searches to all sides, and rests beside the hole.
+    """
+    rates: dict[str, dict[str, float]] = {}
+    for task, env in envs.items():
+        axes = (env.action_space.shape or (0,))[0]
+        for other, source in envs.items():
+            policy = VlaPolicy(sft.net, prompt_of(source), axes, config.seed)
+            policy.load(sft.weights())
+            with ChunkedPolicy(policy, horizon=config.execute) as chunked:
+                rates.setdefault(task, {})[other] = evaluate(env, chunked, config.eval_episodes, deterministic=False)[0]
+            print(
+                f"{task} with the prompt of {other}: success {rates[task][other]:.2f} over {config.eval_episodes}", flush=True
+            )
+    return rates
+
+
+def main(config: VlaConfig) -> dict[str, Any]:
+    """Make or continue a run; its summary."""
+    torch.set_num_threads(1)
+    run = Run(config.folder, config.identity)
+    with ExitStack() as stack:
+        envs = {task: stack.enter_context(closing(make(task, config.robot, config.side))) for task in config.tasks}
+        sft = of(config, envs)
+        run.open()
+        stack.callback(run.close)
+        if run.summary is not None:
+            print(f"{run.folder} is finished: {run.summary}")
+            return run.summary
+        buffer = stack.enter_context(Buffer.open(run.folder / "buffer", durability="kill"))
+        for task, env in envs.items():
+            tried = demonstrate(env, buffer, config.demos, config.demo_noise, config.seed)
+            steps = len(buffer.view(of_task(task)))
+            print(f"{task}: {config.demos} demonstrations, {steps} steps; {tried} tried now", flush=True)
+        learn(config, run, sft, buffer, {task: prompt_of(env) for task, env in envs.items()})
+        summary = {"success": judged(config, sft, envs), "updates": sft.updates, "seconds": run.seconds["wall"]}
+        summary |= {"parameters": sum(part.numel() for part in sft.net.parameters()), "episodes": config.eval_episodes}
+        write_json(run.folder / "summary.json", summary)
+        return summary
+
+
+if __name__ == "__main__":
+    with command():
+        main(tyro.cli(VlaConfig, description=__doc__))

@@ -1,0 +1,100 @@
+"""The expert's demonstrations for a small VLA: pictures made small, and what the expert would do wherever noise has led it.
+
+The noise is on what is executed, not on what is learned (DART, Laskey et al. 2017): a policy that copies only a perfect hand
+never sees how to come back from its own errors. Those are large and last: a policy of peg insertion that had seen small noise
+alone went down beside the hole, where no demonstration had been, and stayed. So the arm is pushed as well: docs/vla.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.episodes import DEMO_SEED, hand
+from baselines.experience import newest
+from baselines.vla_network import shrunk
+from user_gym.system import Buffer, ChunkBuilder
+
+PUSH = 0.15  # most of the chance that a push begins at a step; each episode draws its own from 0 up to this
+PUSHED = 4  # steps that a push lasts at most; it is one action, drawn from all there are
+LABEL = "expert_action"  # extra column: what the expert would do there, (action,)
+
+
+class SmallPictures(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Pictures of an environment, made `side` x `side` pixels."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], side: int) -> None:
+        super().__init__(env)
+        self._side = side
+        inside = env.observation_space
+        assert isinstance(inside, gymnasium.spaces.Dict)
+        small = gymnasium.spaces.Box(0, 255, (side, side, 3), np.uint8)
+        self.observation_space = gymnasium.spaces.Dict(
+            {name: small if space.dtype == np.uint8 else space for name, space in inside.items()}
+        )
+
+    def observation(self, observation: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The same with small pictures."""
+        return {n: shrunk(value, self._side) if value.dtype == np.uint8 else value for n, value in observation.items()}
+
+
+def make(task: str, robot: str, side: int) -> gymnasium.Env[Any, Any]:
+    """The twin of a task, seen through small pictures."""
+    return SmallPictures(gymnasium.make(f"User/{task}-sim-v0", robot=robot, obs="pixels"), side)
+
+
+def of_task(task: str) -> str:
+    """The condition that selects a task's demonstrations in a buffer."""
+    return f"kind = 'demo' AND task = '{task}'"
+
+
+def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, episodes: int, noise: float, seed: int) -> int:
+    """Store successful episodes of the scripted expert until there are `episodes` of the environment's task.
+
+    Each is one chunk, so a kill leaves whole ones; called again it goes on.
+
+    Args:
+        env: of `make`.
+        buffer: where they go.
+        episodes: wanted, earlier ones included.
+        noise: most of the standard deviation, in units of the action, of what is added to each axis of the TCP before it is
+            executed; each episode draws its own from 0 up to this. 0: no pushes either.
+        seed: of starts and noise.
+
+    Returns:
+        How many were tried.
+    """
+    core: Any = env.unwrapped
+    task, robot = core.task.name, core.spec_of_robot.name
+    kept = len(buffer.view(f"{of_task(task)} AND (terminated OR truncated)"))
+    last = newest(buffer, of_task(task))
+    episode = 0 if last is None else last.episode + 1
+    nobody = {LABEL: np.full(env.action_space.shape or (), np.nan, np.float32)}
+    expert, builder = hand(env), ChunkBuilder(f"expert-{task}", robot, task, kind="demo", max_seconds=1e6, extra=nobody)
+    tried = 0
+    while kept < episodes:
+        rng = np.random.default_rng([seed, episode])
+        scale, chance = rng.uniform(0.0, noise), rng.uniform(0.0, PUSH if noise else 0.0)
+        push, left = np.zeros(6), 0
+        obs, _ = env.reset(seed=DEMO_SEED + seed + episode)
+        expert.reset()
+        builder.start(obs, episode)
+        chunk = None
+        while chunk is None:
+            label = expert.action(core.state)
+            action = label.copy()
+            if not left and rng.random() < chance:
+                push, left = rng.uniform(-1.0, 1.0, 6), int(rng.integers(1, PUSHED + 1))
+            action[:6] = push if left else (action[:6] + rng.normal(0.0, scale, 6)).clip(-1.0, 1.0)
+            left = max(0, left - 1)
+            obs, reward, terminated, truncated, info = env.step(action)
+            chunk = builder.add(action, float(reward), terminated, truncated, info, obs, -1, {LABEL: label})
+        episode, tried = episode + 1, tried + 1
+        if chunk.success.any():
+            buffer.append(chunk)
+            kept += 1
+    return tried

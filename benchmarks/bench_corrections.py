@@ -1,0 +1,162 @@
+"""Do a human's corrections lift a cloned policy, and more than as many demonstrations do?
+
+    python -m benchmarks.bench_corrections
+
+Behaviour cloning on so few demonstrations that it succeeds now and then; the same policy lifted by HG-DAgger; and the control:
+behaviour cloning on those and so many more demonstrations that the expert's steps are as many as HG-DAgger had, with as many
+updates. One process, one thread, one run after the other. The table goes to benchmarks/results/corrections.md, after every seed
+as far as it has got.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from baselines import bc, hg_dagger
+from baselines.episodes import demonstrate, make
+from benchmarks.machine import describe, keep
+from user_gym.system import Buffer
+
+START = 0.3, 0.5  # success that the correcting begins from
+FIRST_SEED = 20  # hyperparameters were chosen on 0 to 4 and 10 to 16
+
+
+class Outcome(NamedTuple):
+    """Of one seed; successes are rates."""
+
+    seed: int
+    cloned: float
+    corrected: float
+    control: float
+    labels: tuple[int, int, int]  # the expert's steps that each learned from
+    demos: int  # of the control
+    episodes: int  # of HG-DAgger
+    interventions: tuple[float, ...]  # per episode, by quarter of the episodes
+    human: tuple[float, ...]  # share of the steps, likewise
+    cpu: float  # s, of HG-DAgger's training
+
+
+def demonstrations(config: bc.Config, labels: int) -> int:
+    """How many demonstrations have at least so many steps: the control's last one is not cut short."""
+    demos = config.demos
+    while True:
+        demos *= 2
+        with closing(make(config)) as env, Buffer.open(":memory:") as buffer:
+            demonstrate(env, buffer, replace(config, demos=demos))
+            ends = np.flatnonzero(buffer.steps(buffer.numbers(), ("terminated",))["terminated"]) + 1
+        if ends[-1] >= labels:
+            return int(np.searchsorted(ends, labels)) + 1
+
+
+def outcome(config: hg_dagger.Config, folder: Path, start: tuple[float, float] = START) -> Outcome | None:
+    """The three runs of one seed; None where its clone is better or worse than `start`."""
+    cloning = bc.Config(
+        env_id=config.env_id, robot=config.robot, seed=config.seed, demos=config.demos, updates=config.updates_before,
+        batch_size=config.batch_size, hidden=config.hidden, eval_episodes=config.eval_episodes, film=False,
+        eval_every=config.updates_before, run_dir=folder / f"cloned-{config.seed}",
+    )  # fmt: skip
+    cloned = bc.main(cloning)
+    if not start[0] <= cloned["success_rate"] <= start[1]:
+        return None
+    corrected = hg_dagger.main(replace(config, film=False, run_dir=folder / f"corrected-{config.seed}"))
+    assert corrected is not None, "interrupted"
+    demos = demonstrations(cloning, corrected["labels"])
+    control = bc.main(replace(cloning, demos=demos, updates=corrected["updates"], run_dir=folder / f"control-{config.seed}"))
+    return Outcome(
+        config.seed, cloned["success_rate"], corrected["success_rate"], control["success_rate"],
+        (cloned["labels"], corrected["labels"], control["labels"]), demos, corrected["episodes"],
+        tuple(corrected["interventions_per_episode"]), tuple(corrected["share_of_steps_by_human"]),
+        corrected["train_cpu_s"],
+    )  # fmt: skip
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """As markdown."""
+    lines = [
+        "| seed | cloned | after corrections | control | expert's steps of each | control's demonstrations "
+        "| episodes | interventions per episode, by quarter | share of steps by the human, by quarter | training, s CPU |",
+        "| --- " * 10 + "|",
+    ]
+    for one in outcomes:
+        parts = (
+            str(one.seed), f"{one.cloned:.2f}", f"{one.corrected:.2f}", f"{one.control:.2f}",
+            ", ".join(map(str, one.labels)), str(one.demos), str(one.episodes),
+            " ".join(f"{x:.2f}" for x in one.interventions), " ".join(f"{x:.2f}" for x in one.human), f"{one.cpu:.0f}",
+        )  # fmt: skip
+        lines.append("| " + " | ".join(parts) + " |")
+    if len(outcomes) > 1:
+        middle = [statistics.median(column) for column in zip(*(one[1:4] for one in outcomes), strict=True)]
+        quarters = [statistics.median(column) for column in zip(*(one.interventions for one in outcomes), strict=True)]
+        told = " ".join(f"{x:.2f}" for x in quarters)
+        lines.append("| median | " + " | ".join(f"{x:.2f}" for x in middle) + f" | | | | {told} | | |")
+    return "\n".join(lines)
+
+
+def bench(config: hg_dagger.Config, seeds: Sequence[int], folder: Path, kept: Callable[[str], object]) -> None:
+    """All seeds; `kept` gets the whole table, and what it was measured on, after each that is not passed over."""
+    began, outcomes, passed = describe(), [], []
+    for seed in seeds:
+        found = outcome(replace(config, seed=seed), folder)
+        if found is None:
+            passed.append(seed)
+        else:
+            outcomes.append(found)
+            kept(_text(config, outcomes, passed, began))
+
+
+def _text(config: hg_dagger.Config, outcomes: Sequence[Outcome], passed: Sequence[int], began: str) -> str:
+    return f"""# Corrections by a human, scripted
+
+Began: {began}. Ended: {describe()}. torch {torch.__version__}.
+The machine is shared with others: trust seconds of CPU before seconds of wall. One process, one torch thread.
+
+{config.env_id}, {config.robot}, {config.demos} demonstrations to begin with. How good a clone of so few is differs from seed
+to seed: those whose clone does not succeed in {START[0]} to {START[1]} of the episodes were passed over ({passed or "none"}).
+Success is that of the last policy, without help, deterministic, over {config.eval_episodes} episodes that are the same for all;
+strict. HG-DAgger: {config.steps} environment steps, {config.updates_before} updates before them and
+{config.updates_per_step:g} for each; the human takes over after {config.patience} periods without progress. Control: behaviour
+cloning on more demonstrations, at least as many steps of the expert as HG-DAgger learned from, and as many updates.
+Hyperparameters were chosen on the seeds 0 to 4 and 10 to 16; those below are held out.
+
+{table(outcomes)}"""
+
+
+def test_each_seed_is_cloned_corrected_and_compared_with_as_many_labels(tmp_path):
+    few = {"eval_episodes": 1, "batch_size": 8, "hidden": 8, "demos": 1}
+    config = hg_dagger.Config(steps=60, patience=3, updates_before=10, updates_per_step=0.5, eval_every=60, **few)
+    outcomes = [outcome(replace(config, seed=seed), tmp_path, start=(0.0, 1.0)) for seed in (0, 1)]
+    found = [one for one in outcomes if one is not None]
+    for one in found:
+        cloned, corrected, control = one.labels
+        assert cloned < corrected <= control < corrected + 100
+        assert one.demos > 1
+    assert table(found).count("\n") == 4
+    assert outcome(config, tmp_path, start=(1.1, 1.2)) is None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = hg_dagger.Config()
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(FIRST_SEED, FIRST_SEED + 10)))
+    parser.add_argument("--demos", type=int, default=default.demos, help="that are cloned first")
+    parser.add_argument("--steps", type=int, default=default.steps)
+    parser.add_argument("--patience", type=int, default=default.patience)
+    parser.add_argument("--out", type=Path, help="where the table goes, instead of benchmarks/results/corrections.md")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    config = replace(default, demos=given.demos, eval_every=given.steps, steps=given.steps, patience=given.patience)
+    with tempfile.TemporaryDirectory() as folder:
+        kept = (
+            (lambda text: keep("corrections", text)) if given.out is None else (lambda text: given.out.write_text(text + "\n"))
+        )
+        bench(config, given.seeds, Path(folder), kept)

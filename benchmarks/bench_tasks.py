@@ -1,0 +1,75 @@
+"""Does RLPD, as it is by default, learn the other tasks, and how fast?
+
+    python -m benchmarks.bench_tasks
+
+State observations, sparse reward, each task with the number of steps that the command itself takes. One process, one thread,
+one run after the other. The table goes to benchmarks/results/tasks.md, after every run as far as it has got.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from baselines.config import Config
+from baselines.online import GLANCE
+from benchmarks.bench_learning import FIRST_SEED, Row, learning, spread, table
+from benchmarks.machine import describe, keep
+
+TASKS = ("Charger", "CapTighten")
+
+
+def together(task: str, rows: Sequence[Row]) -> Row:
+    """One row for several seeds of a task: success and seconds of CPU, median (least .. greatest)."""
+    seconds = spread([float(row.cpu) for row in rows])
+    return Row(task, rows[0].robot, "all", spread([float(row.success) for row in rows]), "-", "-", seconds)
+
+
+def bench(configs: Sequence[Config], folder: Path, kept: Callable[[str], object]) -> None:
+    """Train each configuration; `kept` gets the whole table after each."""
+    began, by_task = describe(), {}
+    for config in configs:
+        by_task.setdefault(config.task, []).extend(learning(config.task, [config], folder))
+        rows = [
+            row for task, found in by_task.items() for row in (*found, *([together(task, found)] if len(found) > 1 else []))
+        ]
+        steps = ", ".join(f"{c.task} {c.steps}" for c in {c.task: c for c in configs}.values())
+        kept(f"""# Learning other tasks
+
+Began: {began}. Ended: {describe()}. torch {torch.__version__}.
+The machine is shared with others: trust seconds of CPU before seconds of wall. One process, one torch thread.
+
+RLPD as it is by default, {config.demos} demonstrations. Environment steps of training: {steps}.
+Hyperparameters were chosen on the training seeds 0 to 4; those below are held out. Success is that of the last policy,
+deterministic, strict, over {config.eval_episodes} episodes that are the same for all rows. "Env steps to .95": the first look,
+one every {config.eval_every} steps, with at least 95 % of {GLANCE} other deterministic episodes successful. Times are of
+training, without those looks.
+
+{table(rows)}""")
+
+
+def test_the_table_grows_run_by_run_and_sums_up_each_task(tmp_path):
+    few = {"steps": 40, "learning_starts": 10, "eval_every": 40, "eval_episodes": 1, "demos": 1, "batch_size": 8, "hidden": 8}
+    configs = [Config(env_id=f"User/{task}-sim-v0", seed=seed, **few) for task in TASKS for seed in (0, 1)]
+    texts: list[str] = []
+    bench(configs, tmp_path, texts.append)
+    assert [text.count("| franka-fr3 |") for text in texts] == [1, 3, 4, 6]
+    assert texts[-1].count("| all |") == 2
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(FIRST_SEED, FIRST_SEED + 5)))
+    parser.add_argument("--out", type=Path, help="where the table goes, instead of benchmarks/results/tasks.md")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    configs = [Config(env_id=f"User/{task}-sim-v0", seed=seed) for task in given.tasks for seed in given.seeds]
+    with tempfile.TemporaryDirectory() as folder:
+        bench(
+            configs, Path(folder), lambda text: keep("tasks", text) if given.out is None else given.out.write_text(text + "\n")
+        )
