@@ -62,7 +62,8 @@ clean:  ## remove .venv and caches; runs/ stays
 	$(INSTALL) -e '.[train]'
 	@touch $@
 
-# Holds all of train's packages, so train need not install again.
+# Holds all of train's packages, so train need not install again. openpi-client says numpy < 2 and runs with 2: tests speak to it.
 .venv/.dev: pyproject.toml | .venv/.made
-	$(INSTALL) -e '.[dev,train,sb3,vendors]'
+	$(INSTALL) -e '.[dev,train,sb3,openpi,vendors]'
+	$(INSTALL) --no-deps 'openpi-client==0.1.2'
 	@touch .venv/.train $@

@@ -41,13 +41,17 @@ def space(box: gym.spaces.Box) -> dict:
     return {"shape": list(box.shape), "dtype": str(box.dtype), **bounds}
 
 
+LATER = {"randomise": "None"}  # options that v0 got afterwards, whose defaults leave everything as it was
+
+
 def defaults() -> dict:
-    """Every option and its default; one without a default says so."""
+    """Every option of the beginning and its default; one without a default says so."""
     makers = {"env": RobotEnv, "vector": RobotVectorEnv, "PegInsert": PegInsert, "sim": cell.build, "batch": cell.build_batch}
-    return {
-        name: [[p.name, "" if p.default is p.empty else repr(p.default)] for p in inspect.signature(maker).parameters.values()]
-        for name, maker in makers.items()
-    }
+    return {name: [option for option in options(maker) if LATER.get(option[0]) != option[1]] for name, maker in makers.items()}
+
+
+def options(maker) -> list[list[str]]:
+    return [[p.name, "" if p.default is p.empty else repr(p.default)] for p in inspect.signature(maker).parameters.values()]
 
 
 def verdicts(task: PegInsert) -> str:
@@ -152,7 +156,7 @@ def meaning(id: str, robot: str, obs: str, control: str) -> dict:
 
 
 def everything(robots=ROBOTS) -> dict:
-    simulated = sorted(id for id, (_, backend, _, _) in IDS.items() if backend == "sim")
+    simulated = sorted(id for id, (task, backend, _, _) in IDS.items() if backend == "sim" and task == "PegInsert")
     kinds = itertools.product(simulated, robots, ("state", "pixels"), ("tcp", "joint"))
     return {
         "defaults": defaults(),

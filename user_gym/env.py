@@ -5,19 +5,40 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 from gymnasium.utils import EzPickle
 
-from user_gym.core import F64, Attended, Cell, Compliance, Obs, Robot, RobotSpec, RobotState, Scene, Start, Task, Workspace
+from user_gym.core import (
+    F64,
+    I64,
+    Attended,
+    Cell,
+    Compliance,
+    Obs,
+    Randomised,
+    Robot,
+    RobotBatch,
+    RobotSpec,
+    RobotState,
+    Scene,
+    Staged,
+    Start,
+    Task,
+    Workspace,
+)
+from user_gym.core.device import RawSource
 from user_gym.errors import BadOption, Closed, NotReset
 from user_gym.interface import Interface
 from user_gym.robots import registry
+from user_gym.robots.tap import Tap
 
 RENDER_MODES = ("rgb_array", "human")
+_DEPTH = 1000  # states that wait for who records them: a simulation may run far ahead of it
+_STATE = tuple(field.name for field in fields(RobotState) if field.name != "time")
 # What this machine can do: Gymnasium's checker tries every mode that is declared.
 _DISPLAY = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) or sys.platform != "linux"
 
@@ -70,7 +91,13 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         self.action_space: gymnasium.Space[Any] = self._interface.action_space
         self.render_mode = render_mode
         self._state: RobotState | None = None
+        self._states = Tap("state", self.task.rate, _DEPTH)
         self._closed = False
+
+    @property
+    def raw_sources(self) -> tuple[RawSource, ...]:
+        """What the robot and its devices say beyond the observation, for who records it: "state", and cameras as they are."""
+        return (self._states, *self._cell.raw)
 
     @property
     def state(self) -> RobotState:
@@ -114,10 +141,12 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         super().reset(seed=seed)  # from here on the generators move: a reset refused above changes nothing
         start = draw(self.task, self.np_random, tcp)
         self._state = state = self._cell.robot.reset(start)
+        self._tell(state)
         self._first, self._progress = state.tcp, start.progress
         obs = self._interface.observe(state, self._cell.scene.observe(), self._pictures(), self._first)
         self._show()
-        return obs, resting_info(state)
+        more = {name: float(value) for name, value in drawn(self._cell.robot).items()}
+        return obs, resting_info(state) | more | self._stages()
 
     def step(self, action: np.ndarray) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
         """Order, wait one control period on the robot's clock, judge.
@@ -128,6 +157,7 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
         """
         command, executed, clipped = self._interface.command(action, self.state)
         self._state = state = self._cell.robot.exchange(command)
+        self._tell(state)
         scene = self._cell.scene.observe()
         judgement = self.task.judge(state, scene, self._progress)
         self._progress = judgement.progress
@@ -142,6 +172,7 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
             "rerecord_episode": False,
             "discrete_penalty": 0.0,
             "time": float(state.time),
+            **self._stages(),
         }
         obs = self._interface.observe(state, scene, self._pictures(), self._first)
         self._show()
@@ -169,6 +200,13 @@ class RobotEnv(gymnasium.Env[Obs, np.ndarray], EzPickle):
             self._closed = True
             self._cell.close()
 
+    def _stages(self) -> dict[str, int]:
+        return {name: int(value) for name, value in stages(self.task, self._progress).items()}
+
+    def _tell(self, state: RobotState) -> None:
+        if self._states.is_read:
+            self._states.put(float(state.time), {name: np.asarray(getattr(state, name)) for name in _STATE})
+
     def _show(self) -> None:
         if self.render_mode == "human" and self._cell.window is not None:
             self._cell.window.refresh()
@@ -185,6 +223,16 @@ def make(**options: Any) -> RobotEnv:
 def resting_info(state: RobotState) -> dict[str, Any]:
     """Info of a reset: what later steps also say, as far as it means something yet."""
     return {"is_success": False, "is_intervention": False, "time": float(np.max(state.time))}
+
+
+def drawn(robot: Robot | RobotBatch) -> Mapping[str, F64]:
+    """What a backend drew for the episodes by itself, () or (n,) each; empty where it draws nothing."""
+    return robot.drawn() if isinstance(robot, Randomised) else {}
+
+
+def stages(task: Task, progress: F64) -> Mapping[str, I64]:
+    """How far episodes are, () or (n,) each; empty where a task has no stages."""
+    return task.stages(progress) if isinstance(task, Staged) else {}
 
 
 def checked(options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -15,10 +15,12 @@ standard class that a caller would expect.
     +-- Unreachable        RuntimeError   no pose of the arm reaches what was asked
     +-- NoRobot            LookupError    no robot is free, healthy and able to do the task
     +-- Busy               RuntimeError   a device or a buffer is in another owner's hands
+    +-- PeerLost           ConnectionError  another process of the run is gone, gave up, or does not answer
     +-- Gone               LookupError    steps that left the buffer while they were asked for
     +-- NoSpace            OSError        the disk has no room for what was to be stored; nothing of it was
     +-- Unwritable         PermissionError  a buffer that may be read only, or whose files may not be written
     +-- NotApproved        PermissionError  a policy that no operator has let drive this arm yet
+    +-- NotAdmitted        PermissionError  an edge that a hub does not let in
     +-- RobotFault         RuntimeError   the robot itself refused or stopped
         +-- Reflex         RuntimeError   a protective stop of the robot; it needs recovery before it moves again
         +-- LinkLost       ConnectionError  no answer from the robot; the link has to be built anew
@@ -107,6 +109,10 @@ class NotApproved(UserGymError, PermissionError):
     """No operator has let this policy drive this arm yet; the message says how to."""
 
 
+class NotAdmitted(UserGymError, PermissionError):
+    """A hub does not let this edge in, or not do this; trying again does not help, a person has to look."""
+
+
 class RobotFault(UserGymError, RuntimeError):
     """The robot refused an order or stopped by itself."""
 
@@ -133,6 +139,10 @@ class NoRobot(UserGymError, LookupError):
 
 class Busy(UserGymError, RuntimeError):
     """A device or a buffer is in another owner's hands; the message names the owner."""
+
+
+class PeerLost(UserGymError, ConnectionError):
+    """Another process of the run is gone, gave up, or does not answer in time; the message says which and for how long."""
 
 
 class Gone(UserGymError, LookupError):

@@ -10,8 +10,24 @@ ANY_ROBOT = {"real": {"robot": "any"}}  # backends that choose among the robots 
 # id -> (task, backend, steps of an episode, whether equal seeds may differ)
 IDS: dict[str, tuple[str, str, int, bool]] = {
     "User/PegInsert-sim-v0": ("PegInsert", "sim", 100, False),
+    "User/PegInsert-maniskill-v0": ("PegInsert", "maniskill", 100, False),
     "User/PegInsert-real-v0": ("PegInsert", "real", 100, True),
+    "User/Charger-sim-v0": ("Charger", "sim", 100, False),
+    "User/Charger-maniskill-v0": ("Charger", "maniskill", 100, False),
+    "User/Charger-real-v0": ("Charger", "real", 100, True),
+    "User/CapTighten-sim-v0": ("CapTighten", "sim", 100, False),
+    "User/CapTighten-real-v0": ("CapTighten", "real", 100, True),
+    "User/PickPlace-sim-v0": ("PickPlace", "sim", 150, False),
+    "User/PickPlace-maniskill-v0": ("PickPlace", "maniskill", 150, False),
+    "User/PickPlace-real-v0": ("PickPlace", "real", 150, True),
+    "User/TableCleanup-sim-v0": ("TableCleanup", "sim", 400, False),
+    "User/TableCleanup-real-v0": ("TableCleanup", "real", 400, True),
 }
+# Each task's real environment, or its twin, run by an edge and stepped from elsewhere.
+IDS |= {f"User/{task}-remote-v0": (task, "remote", steps, True) for task, on, steps, _ in IDS.values() if on == "real"}
+REMOTE = "User/Remote-v0"  # whatever else an edge serves
+_ENTRY_POINTS = ("user_gym.env:make", "user_gym.vector:make")
+_REMOTE_ENTRY_POINTS = ("user_gym.system.link.remote.env:make", "user_gym.vector.remote:make")
 
 
 class Options(dict[str, Any]):
@@ -37,14 +53,31 @@ class Options(dict[str, Any]):
 def register() -> None:
     """Tell Gymnasium; again is no harm."""
     for name, (task, backend, steps, nondeterministic) in IDS.items():
-        if name not in gymnasium.registry:
-            gymnasium.register(
-                id=name,
-                entry_point="user_gym.env:make",
-                vector_entry_point="user_gym.vector:make",
-                max_episode_steps=steps,
-                nondeterministic=nondeterministic,
-                # Where a robot's first reset or step raises, Gymnasium's passive checker breaks every step after it.
-                disable_env_checker=backend == "real",
-                kwargs=Options(task=task, backend=backend, **ANY_ROBOT.get(backend, {})),
-            )
+        if backend == "remote":
+            _register(name, _REMOTE_ENTRY_POINTS, steps, nondeterministic, backend, _mirrored(task))
+        else:
+            options = {"task": task, "backend": backend, **ANY_ROBOT.get(backend, {})}
+            _register(name, _ENTRY_POINTS, steps, nondeterministic, backend, options)
+    _register(REMOTE, _REMOTE_ENTRY_POINTS, None, True, "remote", {})
+
+
+def _mirrored(task: str) -> dict[str, Any]:
+    """What of an edge will do for a task, real robots first; and what has the same spaces here."""
+    own = {backend: name for name, (other, backend, _, _) in IDS.items() if other == task}
+    return {"env_id": [own[backend] for backend in ("real", "sim") if backend in own], "like": own["sim"]}
+
+
+def _register(
+    name: str, entry_points: tuple[str, str], steps: int | None, nondeterministic: bool, backend: str, options: dict[str, Any]
+) -> None:
+    if name not in gymnasium.registry:
+        gymnasium.register(
+            id=name,
+            entry_point=entry_points[0],
+            vector_entry_point=entry_points[1],
+            max_episode_steps=steps,
+            nondeterministic=nondeterministic,
+            # Where a robot's first reset or step raises, Gymnasium's passive checker breaks every step after it.
+            disable_env_checker=backend != "sim",
+            kwargs=Options(options),
+        )

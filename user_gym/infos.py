@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from user_gym.core import F32, F64, Bool, Judgement
+from user_gym.core import F32, F64, I64, Bool, Judgement
 
 Infos = dict[str, Any]
+_NONE: Mapping[str, I64] = MappingProxyType({})
 
 
-def acting(mask: Bool, judged: Judgement, executed: F32, clipped: Bool | bool, time: F64) -> Infos:
-    """Of the arms of mask (n,), which took a step."""
+def acting(
+    mask: Bool, judged: Judgement, executed: F32, clipped: Bool | bool, time: F64, stages: Mapping[str, I64] = _NONE
+) -> Infos:
+    """Of the arms of mask (n,), which took a step; `stages` (n,) each is how far the task says that they are."""
     n = len(mask)
     return _masked(
         mask,
@@ -27,15 +31,16 @@ def acting(mask: Bool, judged: Judgement, executed: F32, clipped: Bool | bool, t
             "rerecord_episode": np.zeros(n, bool),
             "discrete_penalty": np.zeros(n),
             "time": np.where(mask, time, 0.0),
+            **_of(mask, stages),
         },
     )
 
 
-def resting(mask: Bool, time: F64) -> Infos:
-    """Of the arms of mask (n,), which were reset."""
+def resting(mask: Bool, time: F64, drawn: Mapping[str, F64], stages: Mapping[str, I64] = _NONE) -> Infos:
+    """Of the arms of mask (n,), which were reset; `drawn` (n,) each is what the backend drew for their episodes."""
     n = len(mask)
     values = {"is_success": np.zeros(n, bool), "is_intervention": np.zeros(n, bool), "time": np.where(mask, time, 0.0)}
-    return _masked(mask, values)
+    return _masked(mask, values | _of(mask, drawn) | _of(mask, stages))
 
 
 def merge(info: Infos, more: Infos, mask: Bool) -> None:
@@ -86,6 +91,11 @@ def _room(key: str, value: Any, n: int) -> np.ndarray:
     if isinstance(value, bool | int | float | np.number):
         return np.zeros(n, type(value))
     return np.full(n, None, object)
+
+
+def _of(mask: Bool, values: Mapping[str, F64] | Mapping[str, I64]) -> Infos:
+    """The values (n,) of the rows of mask, 0 elsewhere."""
+    return {name: np.where(mask, value, np.zeros_like(value)) for name, value in values.items()}
 
 
 def _masked(mask: Bool, values: Infos) -> Infos:

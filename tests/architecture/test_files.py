@@ -23,3 +23,8 @@ def test_every_folder_has_its_line_in_the_architecture() -> None:
     folders = {f"user_gym/{path.parent.name}/" for path in (ROOT / "user_gym").glob("*/*.py")}
     folders |= {f"{name}/" for name in ("baselines", "benchmarks", "docs", "tests", "typings")}
     assert not [folder for folder in sorted(folders) if f"`{folder}`" not in text]
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert not sorted({name for name in names if names.count(name) > 1})  # pytest imports them by name alone

@@ -41,6 +41,7 @@ def test_the_package_keeps_its_contracts() -> None:
         ("tasks/planted.py", "import mujoco", "Simulators only in sim"),
         ("robots/planted.py", "import franky", "Vendor SDKs only in real"),
         ("system/planted.py", "import grpc", "gRPC only in system.link"),
+        ("system/planted.py", "import ray", "Ray only in system.cluster"),
         ("core/planted.py", "import torch", "Learning libraries only in integrations"),
         ("tasks/planted.py", "import pytest", "pytest only in testing"),
     ],

@@ -5,7 +5,20 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "mujoco", "grpc", "stable_baselines3", "matplotlib", "mani_skill", "sapien", "ray", "pytest", "PIL", "rich"}
+HEAVY = {
+    "torch",
+    "triton",
+    "mujoco",
+    "grpc",
+    "stable_baselines3",
+    "matplotlib",
+    "mani_skill",
+    "sapien",
+    "ray",
+    "pytest",
+    "PIL",
+    "rich",
+}
 
 
 def loaded_by(statement: str) -> set[str]:

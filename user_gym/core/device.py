@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from user_gym.core.arrays import F32, Bool
+from numpy.typing import NDArray
+
+from user_gym.core.arrays import F32, F64, Bool
 from user_gym.core.spec import CameraSpec, Compliance, RobotSpec
 from user_gym.core.task import Start, Task
 from user_gym.core.tick import Command, Frame, RobotState, Scene
@@ -53,6 +55,15 @@ class Attended(Protocol):
 
     def attend(self) -> None:
         """Say that the program lives and the next order comes later. The arm stays where it is. Raises RobotFault."""
+        ...
+
+
+@runtime_checkable
+class Randomised(Protocol):
+    """A Robot or RobotBatch that may draw more for an episode than its Start says, such as friction, light or latency."""
+
+    def drawn(self) -> Mapping[str, F64]:
+        """What it drew at the last reset, () or (n,) numbers by the name that infos give them; empty where nothing is drawn."""
         ...
 
 
@@ -114,6 +125,34 @@ class Camera(Protocol):
         ...
 
 
+class RawSample(NamedTuple):
+    """One row of a stream as the device gives it: full rate, full resolution."""
+
+    number: int  # grows by one with each sample of the device: where it grows by more, some were lost
+    time: float  # s, on the clock of the robot it belongs to
+    columns: Mapping[str, NDArray[Any]]  # each of the same shape and dtype in all samples; never written again
+
+
+@runtime_checkable
+class RawSource(Protocol):
+    """History: what a device says faster, or in more detail, than an observation tells; for who records it.
+
+    It is read on the recorder's thread alone, and costs who moves the robot nothing that could be felt.
+    """
+
+    name: str  # of the stream, such as "wrist"
+    rate: float  # Hz, about
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest sample; -1 before the first. At once, and from any thread."""
+        ...
+
+    def read(self, after: int, timeout: float) -> RawSample | None:
+        """The oldest sample there is with a number above `after` (-1: any), waiting `timeout` s for it; None: none came."""
+        ...
+
+
 class Window(Protocol):
     """Shows a person what the robot does."""
 
@@ -142,6 +181,7 @@ class Cell(Generic[R]):
     cameras: Mapping[str, Camera]
     view: Camera | None = None  # a larger picture for people
     window: Window | None = None  # where people watch live
+    raw: tuple[RawSource, ...] = ()  # streams as the devices give them
 
     def connect(self, cameras: Iterable[str], render_mode: str | None) -> None:
         """Connect the robot, the cameras named, and what the render mode needs. May be called again."""

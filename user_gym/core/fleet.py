@@ -42,6 +42,7 @@ class Lease:
     command: str  # the owner's command line
     since: float  # s, wall time
     passing: bool = False  # held by a probe while it asks: the device is free again in a moment
+    waiting: bool = False  # its program is gone; the driver process `pid` holds the arm until another owner takes it over
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,10 @@ class Builder(Protocol):
     """Makes chunks of the steps of one episode after another; `user_gym.system.ChunkBuilder` is one."""
 
     def start(self, obs: Mapping[str, NDArray[Any]], episode: int, time: float = 0.0) -> None:
-        """Begin an episode with its first observation, at `time` s on the robot's clock. Steps not yet emitted are dropped."""
+        """Begin an episode with its first observation, at `time` s on the robot's clock. Steps not yet emitted are dropped.
+
+        Raises BadChunk where the observation is no mapping.
+        """
         ...
 
     def add(
