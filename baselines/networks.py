@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from user_gym.core import F32, ActionChunk, Weights
-from user_gym.errors import BadOption
+from user_gym.errors import WrongWeights
 
 LOG_STD = (-5.0, 2.0)  # range of the log standard deviation of an action before its tanh
 
@@ -180,9 +180,7 @@ class ActorPolicy:
     def load(self, weights: Weights) -> None:
         """As `core.Policy.load`."""
         if weights.spec_hash != self.spec_hash:
-            raise BadOption(
-                "spec_hash", weights.spec_hash, repr(self.spec_hash), "weights and policy belong to different networks"
-            )
+            raise WrongWeights(weights.spec_hash, self.spec_hash)
         self._vector = np.array(weights.arrays["actor"])
         if self.encoder is not None:
             values = {name: torch.from_numpy(np.array(weights.arrays[name])) for name in self.encoder.state_dict()}

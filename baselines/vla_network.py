@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from baselines.networks import spec_hash
 from user_gym.core import ActionChunk, Weights
-from user_gym.errors import BadOption
+from user_gym.errors import BadOption, WrongWeights
 from user_gym.system.chunked import PREFIX, PROMPT
 
 WORDS, MOST_WORDS = 512, 12  # rows of the table of words; words of a prompt that are read
@@ -233,9 +233,7 @@ class VlaPolicy:
     def load(self, weights: Weights) -> None:
         """As `core.Policy.load`."""
         if weights.spec_hash != self.spec_hash:
-            raise BadOption(
-                "spec_hash", weights.spec_hash, repr(self.spec_hash), "weights and policy belong to different networks"
-            )
+            raise WrongWeights(weights.spec_hash, self.spec_hash)
         self.net.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.arrays.items()})
         self.version = weights.version
 

@@ -4,6 +4,7 @@ standard class that a caller would expect.
     UserGymError
     +-- UnknownName        KeyError       a robot, task, backend, view column ... that nobody registered
     +-- BadOption          ValueError     an option, shape or number outside what is allowed
+    |   +-- WrongWeights                  weights of another network than the policy has
     +-- BadAction          ValueError     an action of the wrong shape, or with NaN or infinity in it
     +-- BadChunk           ValueError     columns of experience that do not fit together
     +-- BadBlock           ValueError     bytes of stored experience that are damaged, cut short or not ours
@@ -58,6 +59,13 @@ class BadOption(UserGymError, ValueError):
 
     def __init__(self, name: str, value: object, allowed: str, cure: str = "") -> None:
         super().__init__(f"bad {name} {value!r}; allowed: {allowed}{'; ' if cure else ''}{cure}")
+
+
+class WrongWeights(BadOption):
+    """Weights of another network than the policy has: no later version of them will fit either."""
+
+    def __init__(self, found: str, wanted: str) -> None:
+        super().__init__("spec_hash", found, repr(wanted), "weights and policy belong to different networks")
 
 
 class BadAction(UserGymError, ValueError):

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import ActionChunk, Batch, Policy, Weights
-from user_gym.errors import BadOption, MissingExtra, WrongRun
+from user_gym.errors import BadOption, MissingExtra, WrongRun, WrongWeights
 from user_gym.integrations.sb3_replay import PersistentReplayBuffer
 
 try:
@@ -80,9 +80,7 @@ class Sb3Policy:
     def load(self, weights: Weights) -> None:
         """As `core.Policy.load`."""
         if weights.spec_hash != self.spec_hash:
-            raise BadOption(
-                "spec_hash", weights.spec_hash, repr(self.spec_hash), "weights and policy belong to different networks"
-            )
+            raise WrongWeights(weights.spec_hash, self.spec_hash)
         self._policy.actor.load_state_dict({name: torch.from_numpy(np.array(x)) for name, x in weights.arrays.items()})
         self.version = weights.version
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core import ActionChunk, Policy, Weights, real, whole
-from user_gym.errors import BadOption, PeerLost
+from user_gym.errors import BadOption, PeerLost, WrongWeights
 
 PROMPT = "prompt"  # of an observation: a text in an array ()
 PREFIX = "action_prefix"  # of an observation: (d, action), with which the chunk begins whatever else is in it
@@ -128,7 +128,7 @@ class ChunkedPolicy:
     def load(self, weights: Weights) -> None:
         """As `core.Policy.load`; an inference that goes on ends with the weights it began with."""
         if weights.spec_hash != self.spec_hash:
-            raise BadOption("spec_hash", weights.spec_hash, repr(self.spec_hash), "they belong to different networks")
+            raise WrongWeights(weights.spec_hash, self.spec_hash)
         if self._next is not None and not self._next.done():
             self._newer = weights
         else:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from user_gym.core.arrays import U8
-from user_gym.errors import BadBlock, BadOption
+from user_gym.errors import BadBlock, WrongWeights
 from user_gym.system.weights import difference
 from user_gym.system.weights.bf16 import BF16, U16
 from user_gym.system.weights.blob import Blob, Held, Kind
@@ -54,14 +54,14 @@ def read_full(blob: Blob, spec_hash: str | None) -> tuple[Layout, str]:
 
     Raises:
         BadBlock: it says something else than it has.
-        BadOption: it is of another policy than `spec_hash`.
+        WrongWeights: it is of another policy than `spec_hash`.
     """
     found = blob.meta.get("spec_hash")
     layout = Layout.parse(blob.meta)
     if not isinstance(found, str) or layout.digest(found) != blob.digest:
         raise BadBlock("layout of weights", found, "the one that the digest is of")
     if spec_hash is not None and found != spec_hash:
-        raise BadOption("spec_hash", found, repr(spec_hash), "weights and policy belong to different networks")
+        raise WrongWeights(found, spec_hash)
     if layout.nbytes != len(blob.payload):
         raise BadBlock("number of bytes of weights", len(blob.payload), f"{layout.nbytes}, as their layout says")
     return layout, found

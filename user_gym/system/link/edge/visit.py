@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from user_gym.errors import BadBlock, BadChunk, BadOption, MissingExtra
+from user_gym.errors import BadBlock, BadChunk, BadOption, MissingExtra, WrongWeights
 from user_gym.system.buffer.block import Block
 from user_gym.system.link.edge.hands import Hands
 from user_gym.system.link.edge.outlet import Outlet
@@ -255,10 +255,10 @@ class Visit:
             await asyncio.to_thread(receiver.apply, blob.data)
         except BadBlock as error:  # damaged, or a difference to what is not here: another one will do
             refused, again = str(error), receiver.held is not None
-        except BadOption as error:  # another policy's, or not finite
-            refused, never = str(error), "spec_hash" in str(error)
-        except MissingExtra as error:
+        except (WrongWeights, MissingExtra) as error:
             refused, never = str(error), True
+        except BadOption as error:  # not finite: the next version may be
+            refused = str(error)
         if refused:
             _log.error("weights are refused, the ones before stay: %s", refused)
         assert self.connection is not None
