@@ -219,6 +219,9 @@ def _words(arguments: argparse.Namespace) -> dict[str, Any]:
     words |= {name: given[name] for name in _OF_THE_EDGE if name in given}
     words |= {name: given[name] for name in _OF_SERVING if given.get(name, []) != []}
     if "serve" in words:
+        useless = [f"--{name.replace('_', '-')}" for name in _OF_THE_ROBOT if name in given and name != "robot"]
+        if useless:
+            raise BadOption("options of a robot that collects", ", ".join(useless), "none with --serve: clients decide that")
         return words
     robot = {name: given[name] for name in _OF_THE_ROBOT if name in given}
     if robot and words.get("robots"):

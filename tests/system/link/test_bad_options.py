@@ -78,3 +78,31 @@ def test_what_is_no_environment_is_not_served(text, capsys):
 
     assert main(["edge", "--hub", "127.0.0.1:1", "--name", "e1", "--serve", text]) == 2
     assert f"error: bad --serve {text!r}; allowed: [NAME=][MODULE:]ID" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--env", "--device", "--task", "--steps", "--random-steps", "--seed"])
+def test_what_only_a_robot_that_collects_has_is_not_ignored_of_one_that_serves(option, capsys):
+    from user_gym.cli.main import main
+
+    assert main(["edge", "--hub", "127.0.0.1:1", "--name", "e1", "--serve", "User/PegInsert-sim-v0", option, "3"]) == 2
+    assert f"bad options of a robot that collects '{option}'; allowed: none with --serve" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--out", "nowhere/e1.bundle"], "in a folder that is there"),
+        (["--edges", "e2"], "given together with --operator"),
+        (["--client", "--edges", "e2"], "given together with --operator"),
+        (["--operator", "--most-steps", "3"], "none for one that is enrolled as operator"),
+        (["--client", "--most-rate", "10"], "none for one that is enrolled as client"),
+    ],
+    ids=lambda value: value[-2] if isinstance(value, list) else "",
+)
+def test_a_bundle_that_cannot_be_made_as_it_was_asked_for_enters_nobody(tmp_path, monkeypatch, capsys, more, said):
+    from user_gym.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(["hub", "enroll", "e1", "--folder", "hub", "--hub", "127.0.0.1:1", *more]) == 2
+    assert said in capsys.readouterr().err
+    assert not HubFolder(tmp_path / "hub").path.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -84,18 +85,27 @@ def run_enroll(arguments: argparse.Namespace) -> int:
     """Write a bundle."""
     from user_gym.errors import BadOption
     from user_gym.system.link.identity.hub_folder import HubFolder
+    from user_gym.system.link.identity.quota import Quota
     from user_gym.system.link.identity.roster import CLIENT, EDGE, OPERATOR
 
     if arguments.operator and arguments.client:
         raise BadOption("--client", "together with --operator", "one of the two", "make two bundles")
     out = arguments.out or Path(f"{arguments.name}.bundle")
-    if out.exists():  # before anything is entered in the books
+    # All of it before anything is entered in the books.
+    if out.exists():
         raise BadOption("file of a bundle", str(out), "a new one", "choose another --out, or, with --renew, remove it first")
+    if not os.access(out.parent, os.W_OK):
+        raise BadOption("file of a bundle", str(out), "in a folder that is there and may be written", "make it first")
     role = OPERATOR if arguments.operator else CLIENT if arguments.client else EDGE
+    quota = _quota(arguments)
+    if arguments.edges and role != OPERATOR:
+        raise BadOption("--edges", arguments.edges, "given together with --operator: it is whose robots a person may take over")
+    if role != EDGE and quota != Quota():
+        raise BadOption("quota", _limits(quota), f"none for one that is enrolled as {role}: only edges bring steps")
     folder = HubFolder(arguments.folder)
     bundle = folder.enroll(
         arguments.name, arguments.hub, days=arguments.days, role=role, renew=arguments.renew,
-        edges=arguments.edges.split(",") if arguments.edges else (), quota=_quota(arguments),
+        edges=arguments.edges.split(",") if arguments.edges else (), quota=quota,
     )  # fmt: skip
     bundle.save(out)
     print(f"{out}: lets {bundle.name} in until {_day(bundle.expires)}; whoever has this file is {bundle.name}")
