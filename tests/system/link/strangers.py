@@ -76,7 +76,7 @@ class Stranger:
         stream = await transport.dial(self._address, None)
         try:
             await say(stream, Message(Kind.HELLO, self._words))
-            await hear(stream, TIMEOUT)
+            await hear(stream)
             connection = Connection(stream, Assembly(FROM_HUB), self._deliver)
             self._connection = connection
             await connection.run()

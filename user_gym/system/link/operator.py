@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from user_gym.errors import BadBlock, BadOption, PeerLost
-from user_gym.system.link.identity import credentials
+from user_gym.errors import BadOption, PeerLost
+from user_gym.system.link.dialling import dialled, operators_hub
 from user_gym.system.link.identity.bundle import Bundle
-from user_gym.system.link.stream import transport
 from user_gym.system.link.stream.calls import Calls
 from user_gym.system.link.stream.connection import Connection
-from user_gym.system.link.stream.greeting import hear, say
+from user_gym.system.link.stream.greeting import greet
 from user_gym.system.link.stream.loop import Loop
 from user_gym.system.link.stream.race import race
-from user_gym.system.link.stream.transport import ClientStream, is_loopback
+from user_gym.system.link.stream.transport import ClientStream
 from user_gym.system.link.wire.assembly import Assembly
-from user_gym.system.link.wire.kinds import PROTOCOL, Kind
+from user_gym.system.link.wire.kinds import Kind
 from user_gym.system.link.wire.lanes import TO_OPERATOR
 from user_gym.system.link.wire.message import Message
-
-_GREETING = 5.0  # s
 
 Result = TypeVar("Result")
 Question = Callable[[Mapping[str, Any]], Awaitable[Message]]  # words -> the hub's answer to them
@@ -61,9 +57,7 @@ def converse(
         NotAdmitted: it does not let us in, or this is no operator.
         BadOption: what was asked makes no sense, or there is no bundle.
     """
-    target = address or (bundle.hub if bundle is not None else "")
-    if not target or (bundle is None and not is_loopback(target)):
-        raise BadOption("bundle of an operator", None, "one that `user-gym hub enroll --operator` made")
+    target = operators_hub(address, bundle)
     loop = Loop.borrow()
     try:
         return loop.start(_asked(target, bundle, talk, timeout)).result()
@@ -72,26 +66,12 @@ def converse(
 
 
 async def _asked(address: str, bundle: Bundle | None, talk: Callable[[Question], Awaitable[Result]], timeout: float) -> Result:
-    shown, metadata = (None, ()) if bundle is None else (credentials.of_edge(bundle), credentials.metadata(bundle))
-    stream = await transport.dial(address, shown, metadata)
-    try:
-        name = bundle.name if bundle is not None else "operator"
-        return await _spoken(stream, name, talk, timeout)
-    finally:
-        await stream.close()
+    async with dialled(address, bundle) as stream:
+        return await _spoken(stream, bundle.name if bundle is not None else "operator", talk, timeout)
 
 
 async def _spoken(stream: ClientStream, name: str, talk: Callable[[Question], Awaitable[Result]], timeout: float) -> Result:
-    hello = {
-        "protocol": PROTOCOL, "name": name, "host": socket.gethostname(), "operator": True, "sources": [], "torn": {},
-        "weights": False, "held": None,
-    }  # fmt: skip
-    await say(stream, Message(Kind.HELLO, hello))
-    welcome = await hear(stream, _GREETING)
-    if welcome.kind is not Kind.WELCOME or welcome.words.get("protocol") != PROTOCOL:
-        raise BadBlock(
-            "first message of a hub", welcome.kind.name, f"WELCOME of protocol {PROTOCOL}", cure="update the older side"
-        )
+    await greet(stream, name, {"operator": True})
     calls, results = Calls(), list[Result]()
 
     async def deliver(message: Message) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from concurrent.futures import Future
 from threading import Condition, Event
 
@@ -11,23 +10,21 @@ import numpy as np
 
 from user_gym.core import Teleop
 from user_gym.errors import BadAction, BadBlock, BadOption, NotAdmitted, PeerLost
-from user_gym.system.link.identity import credentials, names
+from user_gym.system.link.dialling import dialled, operators_hub
+from user_gym.system.link.identity import names
 from user_gym.system.link.identity.bundle import Bundle
-from user_gym.system.link.stream import transport
 from user_gym.system.link.stream.calls import Calls
 from user_gym.system.link.stream.connection import Connection
-from user_gym.system.link.stream.greeting import hear, say
+from user_gym.system.link.stream.greeting import GREETING, greet
 from user_gym.system.link.stream.loop import Loop
 from user_gym.system.link.stream.race import race
-from user_gym.system.link.stream.transport import is_loopback
 from user_gym.system.link.wire import words
 from user_gym.system.link.wire.assembly import Assembly
-from user_gym.system.link.wire.kinds import PROTOCOL, Kind
+from user_gym.system.link.wire.kinds import Kind
 from user_gym.system.link.wire.lanes import TO_OPERATOR
 from user_gym.system.link.wire.message import Message
 from user_gym.system.link.wire.orders import Hand, Seen, hand_message, read_seen
 
-_GREETING = 5.0  # s
 _ANSWER = 5.0  # s
 _GLANCE = 0.05  # s
 _END = 2.0  # s
@@ -48,9 +45,7 @@ class TakeOver:
     """
 
     def __init__(self, address: str | None, bundle: Bundle | None, edge: str, robot: str) -> None:
-        self._address = address or (bundle.hub if bundle is not None else "")
-        if not self._address or (bundle is None and not is_loopback(self._address)):
-            raise BadOption("bundle of an operator", None, "one that `user-gym hub enroll --operator` made")
+        self._address = operators_hub(address, bundle)
         self._bundle, self._edge, self._robot = bundle, names.checked("edge", edge), names.checked("robot", robot)
         self.source = names.source(edge, robot)
         self._calls = Calls()
@@ -68,7 +63,7 @@ class TakeOver:
         self._loop, taken = Loop.borrow(), Future[Message]()
         self._running = self._loop.start(self._run(taken))
         try:
-            answer = taken.result(_GREETING + _ANSWER + 30.0).words
+            answer = taken.result(GREETING + _ANSWER + 30.0).words
             if "error" in answer:
                 raise BadOption(f"robot {self.source}", "taken over", str(answer["error"]))
             self.actions, self.lasting = int(answer["actions"]), float(answer["lasting"])
@@ -153,17 +148,8 @@ class TakeOver:
 
     async def _visit(self, taken: Future[Message]) -> None:
         bundle = self._bundle
-        shown, metadata = (None, ()) if bundle is None else (credentials.of_edge(bundle), credentials.metadata(bundle))
-        stream = await transport.dial(self._address, shown, metadata)
-        try:
-            hello = {
-                "protocol": PROTOCOL, "name": bundle.name if bundle is not None else "operator",
-                "host": socket.gethostname(), "operator": True, "sources": [], "torn": {}, "weights": False, "held": None,
-            }  # fmt: skip
-            await say(stream, Message(Kind.HELLO, hello))
-            welcome = await hear(stream, _GREETING)
-            if welcome.kind is not Kind.WELCOME or welcome.words.get("protocol") != PROTOCOL:
-                raise BadBlock("first message of a hub", welcome.kind.name, f"WELCOME of protocol {PROTOCOL}")
+        async with dialled(self._address, bundle) as stream:
+            await greet(stream, bundle.name if bundle is not None else "operator", {"operator": True})
             connection = self._connection = Connection(stream, Assembly(TO_OPERATOR), self._deliver)
 
             async def ask() -> None:
@@ -172,8 +158,6 @@ class TakeOver:
                 await asyncio.Event().wait()  # the connection's end ends this
 
             await race(connection.run(), ask())
-        finally:
-            await stream.close()
 
     async def _deliver(self, message: Message) -> None:
         match message.kind:

@@ -11,6 +11,7 @@ from streams import SOURCE, blocks, fill, number_of
 from user_gym.cli.main import main
 from user_gym.errors import BadOption, NotAdmitted
 from user_gym.system.link.fetch import fetch
+from user_gym.system.link.hub import fetching
 from user_gym.system.link.identity.hub_folder import HubFolder
 from user_gym.system.link.identity.roster import OPERATOR
 from user_gym.system.link.operator import ask
@@ -203,3 +204,10 @@ def test_many_fetches_from_one_edge_share_its_line_and_never_cut_it(tmp_path, ar
         wait(lambda: all(archives[1].is_whole(SOURCE, number) for number in range(4)), TIMEOUT)
         assert fleet.hub.edges()[0].since == since
         assert edge.failure is None
+
+
+def test_a_fetch_from_an_edge_that_stays_away_ends_and_leaves_its_place_to_others(fleet, boss, monkeypatch):
+    monkeypatch.setattr(fetching, "_AWAY", 0.5)
+    fleet.end_edge("e1")
+    with pytest.raises(BadOption, match=r"edge 'e1' has been away for 0\.5 s; ask again when it is back"):
+        fetch(None, boss, SOURCE, 1)

@@ -17,18 +17,18 @@ from typing import Any
 from user_gym.core import Inventory
 from user_gym.core.device import RawSource
 from user_gym.errors import BadBlock, BadOption, Closed, PeerLost
+from user_gym.system.link.dialling import dialled
 from user_gym.system.link.edge.hand import RemoteHand
 from user_gym.system.link.edge.hands import Hands
 from user_gym.system.link.edge.outlet import Outlet
 from user_gym.system.link.edge.spool import Spool
 from user_gym.system.link.edge.visit import Home, Visit
-from user_gym.system.link.identity import credentials, names
+from user_gym.system.link.identity import names
 from user_gym.system.link.identity.bundle import Bundle
 from user_gym.system.link.machine import NOTHING, EdgeRobot, Machine
 from user_gym.system.link.raw import Archive, Recorder
 from user_gym.system.link.raw.rows import Labels
 from user_gym.system.link.remote.host import Host
-from user_gym.system.link.stream import transport
 from user_gym.system.link.stream.connection import PATIENCE
 from user_gym.system.link.stream.loop import Loop
 from user_gym.system.link.stream.transport import is_loopback
@@ -265,15 +265,12 @@ class Edge:
             await asyncio.sleep(wait * self._jitter.uniform(0.5, 1.0))
 
     async def _once(self) -> None:
-        bundle = self._bundle
-        shown, metadata = (None, ()) if bundle is None else (credentials.of_edge(bundle), credentials.metadata(bundle))
-        stream = await transport.dial(self._address, shown, metadata)
-        try:
+        async with dialled(self._address, self._bundle) as stream:
             self._visit = Visit(self._home, stream, self._options)
-            await self._visit.run(self._welcomed)
-        finally:
-            self._visit = None
-            await stream.close()
+            try:
+                await self._visit.run(self._welcomed)
+            finally:
+                self._visit = None
 
     def _welcomed(self) -> None:
         _log.info("hub %s has let %s in", self._address, self.name)

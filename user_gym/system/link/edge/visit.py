@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -22,16 +21,15 @@ from user_gym.system.link.machine import Machine
 from user_gym.system.link.raw import Archive, lending
 from user_gym.system.link.remote.host import Host
 from user_gym.system.link.stream.connection import Connection, Stream
-from user_gym.system.link.stream.greeting import hear, say
+from user_gym.system.link.stream.greeting import greet
 from user_gym.system.link.stream.race import race
 from user_gym.system.link.wire import words
 from user_gym.system.link.wire.assembly import Assembly
-from user_gym.system.link.wire.kinds import PROTOCOL, Kind
+from user_gym.system.link.wire.kinds import Kind
 from user_gym.system.link.wire.lanes import Lane
 from user_gym.system.link.wire.message import Message
 from user_gym.system.weights import Held, Receiver
 
-_GREETING = 5.0  # s that the hub may take to say welcome
 _BEAT = 1.0  # s between two beats
 _MOST_WAITING = 64  # blocks that are sent and not acknowledged
 _MOST_LENT = 2  # blocks of raw streams that wait to be sent
@@ -92,11 +90,7 @@ class Visit:
             BadBlock: the hub breaks the rules.
         """
         home = self._home
-        await say(self._stream, Message(Kind.HELLO, self._hello()))
-        welcome = await hear(self._stream, _GREETING)
-        if welcome.kind is not Kind.WELCOME or words.number(welcome, "protocol") != PROTOCOL:
-            found = (welcome.kind.name, welcome.words.get("protocol"))
-            raise BadBlock("first message of a hub", found, f"WELCOME of protocol {PROTOCOL}", cure="update the older side")
+        welcome = await greet(self._stream, home.name, self._hello())
         for source, place in words.table(welcome, "newest", len(home.sources)).items():
             key = words.key(welcome, [source, *place] if isinstance(place, list) else place)
             await asyncio.to_thread(home.spool.acknowledge_up_to, *key)
@@ -124,9 +118,8 @@ class Visit:
     def _hello(self) -> dict[str, Any]:
         home = self._home
         return {
-            "protocol": PROTOCOL, "name": home.name, "host": socket.gethostname(), "operator": False,
-            "spool": home.spool.name, "sources": list(home.sources), "torn": words.said_torn(home.assembly.torn),
-            "weights": home.receiver is not None,
+            "operator": False, "spool": home.spool.name, "sources": list(home.sources),
+            "torn": words.said_torn(home.assembly.torn), "weights": home.receiver is not None,
             "held": None if home.receiver is None else _said(home.receiver.held), **home.machine.said,
             **({} if home.host is None else home.host.said),
         }  # fmt: skip

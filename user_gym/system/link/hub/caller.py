@@ -13,7 +13,7 @@ from user_gym.system.link.identity.audit import Audit
 from user_gym.system.link.identity.guard import Guard
 from user_gym.system.link.identity.roster import OPERATOR, Member
 from user_gym.system.link.stream.connection import Connection, Stream
-from user_gym.system.link.stream.greeting import say
+from user_gym.system.link.stream.greeting import expected, say
 from user_gym.system.link.wire import words
 from user_gym.system.link.wire.assembly import Assembly
 from user_gym.system.link.wire.kinds import PROTOCOL, Kind
@@ -112,9 +112,7 @@ class Callers:
     async def serve(self, stream: Stream, member: Member | None, address: str, hello: Message, desk: Desk) -> None:
         """One operator, to its end. Raises NotAdmitted, PeerLost, BadBlock."""
         who = words.text(hello, "name")
-        if hello.kind is not Kind.HELLO or words.number(hello, "protocol") != PROTOCOL:
-            found = (hello.kind.name, hello.words.get("protocol"))
-            raise BadBlock("first message of an operator", found, f"HELLO of protocol {PROTOCOL}", cure="update the older side")
+        expected(hello, Kind.HELLO, "an operator")
         if member is not None and member.role != OPERATOR:
             self._audit.note("turned away", who, why="no operator")
             raise NotAdmitted(f"{who!r} is no operator; enroll one with --operator")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,7 @@ PROVENANCE = "provenance.jsonl"  # beside what was fetched: who asked for it, wh
 _ANSWER = 10.0  # s that an edge may take to look what it has
 _GLANCE = 0.2  # s; the longest that a loss goes unnoticed
 _MOST = 64  # fetches at a time
+_AWAY = 3600.0  # s; an edge that nobody can ask for so long may never return, and others wait for the place
 _LENT = 2  # blocks that one edge is asked for at a time
 _log = logging.getLogger(__name__)
 
@@ -112,7 +114,14 @@ class Fetches:
     async def _run(self, fetch: Fetch, archive: Archive) -> None:
         key = (fetch.source, fetch.episode)
         try:
+            heard = time.monotonic()
             while not await self._tried(fetch, archive):
+                if fetch.state == "comes":
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > _AWAY:
+                    raise PeerLost(
+                        f"edge {names.owner(fetch.source)!r} has been away for {_AWAY:g} s; ask again when it is back"
+                    )
                 fetch.state = "waits for the edge"
                 await asyncio.sleep(_GLANCE)
             await asyncio.to_thread(archive.finish, *key)
@@ -120,7 +129,7 @@ class Fetches:
             facts = {"source": fetch.source, "episode": fetch.episode, "blocks": fetch.blocks, "bytes": fetch.bytes}
             self._audit.note("fetched", fetch.by, **facts)
             self._provenance.note("fetched", fetch.by, **facts)
-        except (Gone, BadBlock, BadOption, NoSpace, Unwritable) as error:
+        except (Gone, BadBlock, BadOption, NoSpace, Unwritable, PeerLost) as error:
             _log.error("episode %s of %s is not fetched: %s", fetch.episode, fetch.source, error)
             fetch.state, fetch.why = "failed", str(error)
             self._over[key] = fetch

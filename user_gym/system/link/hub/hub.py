@@ -31,7 +31,7 @@ from user_gym.system.link.identity.spending import Spending
 from user_gym.system.link.raw import Archive
 from user_gym.system.link.stream import transport
 from user_gym.system.link.stream.connection import PATIENCE
-from user_gym.system.link.stream.greeting import hear
+from user_gym.system.link.stream.greeting import GREETING, hear
 from user_gym.system.link.stream.loop import Loop
 from user_gym.system.link.stream.pace import Pace
 from user_gym.system.link.stream.transport import ServerStream, is_loopback
@@ -39,7 +39,6 @@ from user_gym.system.link.wire import words
 from user_gym.system.link.wire.message import Message
 from user_gym.system.weights import Encoder, Subscriber
 
-_GREETING = 5.0  # s that an edge may take to say who it is
 _OPENING = 20.0  # s
 _MOST_EDGES = 4096
 _log = logging.getLogger(__name__)
@@ -159,7 +158,7 @@ class Hub:
 
         Raises UnknownName, PeerLost; it is not known then whether the edge did what it was asked for.
         """
-        return self._open().start(self._session(edge).call(asked, timeout)).result(timeout + _GREETING)
+        return self._open().start(self._session(edge).call(asked, timeout)).result(timeout + GREETING)
 
     def stop(self, edge: str | None = None, *, by: str, timeout: float = TIMEOUT) -> Mapping[str, str]:
         """Robots hold, now: those of one edge, or of all. Nobody needs a lease for that; who did it is noted.
@@ -171,7 +170,7 @@ class Hub:
             UnknownName: no such edge was ever connected.
         """
         told = self._desk.edges if edge is None else [self._session(edge)]
-        return self._open().start(self._desk.stop(told, by, timeout)).result(timeout + _GREETING)
+        return self._open().start(self._desk.stop(told, by, timeout)).result(timeout + GREETING)
 
     def tell(self) -> None:
         """The store's room has changed: whoever waits for it, hears that."""
@@ -249,7 +248,7 @@ class Hub:
             _log.info("the connection of %s is over: %s", context.peer(), error)
 
     async def _visited(self, stream: ServerStream, member: Member | None, address: str) -> None:
-        message = await hear(stream, _GREETING)
+        message = await hear(stream)
         name = words.text(message, "name")
         if member is None and not names.is_name(name):
             raise BadBlock("name of an edge", name, names.ALLOWED)

@@ -21,7 +21,7 @@ from user_gym.system.link.identity.spending import Spending
 from user_gym.system.link.machine import Machine
 from user_gym.system.link.stream.calls import Calls
 from user_gym.system.link.stream.connection import Connection, Stream
-from user_gym.system.link.stream.greeting import say
+from user_gym.system.link.stream.greeting import expected, say
 from user_gym.system.link.wire import words
 from user_gym.system.link.wire.assembly import Assembly
 from user_gym.system.link.wire.fragments import NO_TRANSFER
@@ -57,9 +57,7 @@ class Hello(NamedTuple):
     @classmethod
     def read(cls, message: Message, name: str) -> Hello:
         """Of the edge of this name. Raises BadBlock."""
-        if message.kind is not Kind.HELLO or words.number(message, "protocol") != PROTOCOL:
-            found = (message.kind.name, message.words.get("protocol"))
-            raise BadBlock("first message of an edge", found, f"HELLO of protocol {PROTOCOL}", cure="update the older side")
+        expected(message, Kind.HELLO, "an edge")
         sources = words.items(message, "sources", _MOST_SOURCES)
         if not all(isinstance(s, str) and s.partition("/")[0] == name and names.is_name(s.partition("/")[2]) for s in sources):
             raise BadBlock("sources of an edge", sources, f"{names.source(name, 'ROBOT')} each")

@@ -11,7 +11,7 @@ from user_gym.system.link.identity.audit import Audit
 from user_gym.system.link.identity.guard import Guard
 from user_gym.system.link.identity.roster import CLIENT, Member
 from user_gym.system.link.stream.connection import Connection, Stream
-from user_gym.system.link.stream.greeting import say
+from user_gym.system.link.stream.greeting import expected, say
 from user_gym.system.link.wire import words
 from user_gym.system.link.wire.assembly import Assembly
 from user_gym.system.link.wire.kinds import PROTOCOL, Kind
@@ -39,9 +39,7 @@ class Visitor:
     """
 
     def __init__(self, member: Member, hello: Message, switchboard: Switchboard) -> None:
-        if hello.kind is not Kind.HELLO or words.number(hello, "protocol") != PROTOCOL:
-            found = (hello.kind.name, hello.words.get("protocol"))
-            raise BadBlock("first message of a client", found, f"HELLO of protocol {PROTOCOL}", cure="update the older side")
+        expected(hello, Kind.HELLO, "a client")
         self.member, self.name = member, f"{member.name}#{words.text(hello, 'client', 32)}"
         self._switchboard = switchboard
         self._connection: Connection | None = None

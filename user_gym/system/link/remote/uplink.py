@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import os
 import secrets
-import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -20,20 +19,19 @@ from time import monotonic
 from typing import Any, Protocol
 
 from user_gym.errors import BadBlock, BadOption, Closed, PeerLost
-from user_gym.system.link.identity import credentials, names
+from user_gym.system.link.dialling import dialled
+from user_gym.system.link.identity import names
 from user_gym.system.link.identity.bundle import Bundle
-from user_gym.system.link.stream import transport
 from user_gym.system.link.stream.connection import Connection
-from user_gym.system.link.stream.greeting import hear, say
+from user_gym.system.link.stream.greeting import greet
 from user_gym.system.link.stream.loop import Loop
 from user_gym.system.link.stream.transport import is_loopback
 from user_gym.system.link.wire.assembly import Assembly
-from user_gym.system.link.wire.kinds import PROTOCOL, Kind
+from user_gym.system.link.wire.kinds import Kind
 from user_gym.system.link.wire.lanes import TO_CLIENT
 from user_gym.system.link.wire.message import Message
 
 _OUTCOME = Kind.OUTCOME  # to name a member of an Enum is a function of Python
-_GREETING = 5.0  # s
 _LEAVE = 5.0  # s
 _AGAIN = 0.5  # s until the hub is dialled again
 Inbox = SimpleQueue[Message | Exception]
@@ -233,22 +231,12 @@ class DialledUplink(Uplink):
             await asyncio.sleep(_AGAIN)
 
     async def _once(self) -> None:
-        bundle = self._bundle
-        shown, metadata = (None, ()) if bundle is None else (credentials.of_edge(bundle), credentials.metadata(bundle))
-        stream = await transport.dial(self._address, shown, metadata)
-        try:
-            hello = {"protocol": PROTOCOL, "name": self._who, "host": socket.gethostname(), "client": self._instance}
-            await say(stream, Message(Kind.HELLO, hello))
-            welcome = await hear(stream, _GREETING)
-            if welcome.kind is not Kind.WELCOME or welcome.words.get("protocol") != PROTOCOL:
-                found = (welcome.kind.name, welcome.words.get("protocol"))
-                raise BadBlock("first message of a hub", found, f"WELCOME of protocol {PROTOCOL}", cure="update the older side")
+        async with dialled(self._address, self._bundle) as stream:
+            await greet(stream, self._who, {"client": self._instance})
             self._connection = Connection(stream, Assembly(TO_CLIENT), self._deliver)
             while self._wanting:
                 self._wanting.pop().set_result(None)
             await self._connection.run()
-        finally:
-            await stream.close()
 
     async def _deliver(self, message: Message) -> None:
         if message.kind is _OUTCOME:

@@ -29,6 +29,7 @@ _BEATS = 10  # looks in that time whether the other side was heard, and pings wh
 # Bulk that came is said to have come after so many bytes, or after so many s where nothing else is written meanwhile that
 # it could ride on: each write costs more than its bytes. Half of the least window, and a part of the delay it aims at.
 _SAY, _HOLD = LEAST // 2, 0.4 * TARGET
+_MOST_URGENT = 1 << 27  # bytes of one lane that is no bulk: twice its largest message
 _LAST = 0.5  # s that the other side may take to hear that this one leaves: it notices without that, only later
 _EMPTY: Mapping[bytes, int] = {}
 
@@ -86,12 +87,22 @@ class Connection:
         self._heard = time.monotonic()
         self._over = asyncio.Event()
         self._leaving, self._ended = False, asyncio.Event()
+        self._given_up: PeerLost | None = None
         self.sent = self.received = 0
         self.round_trip: float | None = None
 
     def send(self, message: Message, transfer: bytes = NO_TRANSFER, newest: bool = False) -> None:
-        """As `Outgoing.put`; it waits for nothing. On a connection that is over nothing happens."""
+        """As `Outgoing.put`; it waits for nothing. On a connection that is over nothing happens.
+
+        What is bulk waits for the other side's word, and who sends it knows how much that may be. All else is small, but of
+        one that says it lives and reads nothing it would fill the memory: such a connection is lost.
+        """
         self._outgoing.put(message, transfer, newest)
+        lane = message.kind.lane
+        if not lane.is_bulk and self._outgoing.nbytes(lane) > _MOST_URGENT and self._given_up is None:
+            waiting = self._outgoing.nbytes(lane)
+            self._given_up = PeerLost(f"it does not read: {waiting} bytes of {lane.name} wait; allowed: {_MOST_URGENT}")
+            self._over.set()
         self._wake.set()
 
     def waiting(self, lane: Lane) -> int:
@@ -103,6 +114,8 @@ class Connection:
         self._heard = time.monotonic()
         try:
             await race(self._read(), self._write(), self._beat(), self._over.wait())
+            if self._given_up is not None:
+                raise self._given_up
         except PeerLost:
             if not self._leaving:
                 raise

@@ -20,9 +20,14 @@ class _Transfer:
         if offset < self.total:
             self.take(offset)
 
+    @property
+    def left(self) -> int:
+        """Bytes that are not taken yet."""
+        return self.total - self.at
+
     def take(self, size: int) -> Sequence[Bytes]:
         """The next bytes, at most so many, where they lie."""
-        if size >= self.total - self.at:
+        if size >= self.left:
             taken = tuple(self.pieces)
             self.pieces.clear()
             self.at = self.total
@@ -49,6 +54,7 @@ class Outgoing:
     def __init__(self, torn: Mapping[bytes, int]) -> None:
         self._torn = dict(torn)
         self._queues: dict[Lane, deque[_Transfer]] = {lane: deque() for lane in Lane}
+        self._nbytes = dict.fromkeys(Lane, 0)
 
     def put(self, message: Message, transfer: bytes = NO_TRANSFER, newest: bool = False) -> None:
         """Queue a message in the lane of its kind.
@@ -64,8 +70,9 @@ class Outgoing:
         queue = self._queues[message.kind.lane]
         made = _Transfer(message.pack(), transfer, self._torn.get(transfer, 0))
         while newest and queue and not queue[-1].begun:
-            queue.pop()
+            self._nbytes[message.kind.lane] -= queue.pop().left
         queue.append(made)
+        self._nbytes[message.kind.lane] += made.left
 
     @property
     def first(self) -> Lane | None:
@@ -76,12 +83,17 @@ class Outgoing:
         """Messages of a lane of which something is left."""
         return len(self._queues[lane])
 
+    def nbytes(self, lane: Lane) -> int:
+        """Bytes of a lane that wait."""
+        return self._nbytes[lane]
+
     def take(self, lane: Lane, most: int) -> Cut:
         """The next fragment of a lane that is not empty, with so many bytes at most."""
         transfer = self._queues[lane][0]
         opening = None if transfer.begun else Opening(transfer.total, transfer.at, transfer.transfer)
         transfer.begun, at = True, transfer.at
         pieces = transfer.take(most)
+        self._nbytes[lane] -= transfer.at - at
         last = not transfer.pieces
         if last:
             self._queues[lane].popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
@@ -19,6 +20,7 @@ except ImportError as error:
 
 _MOST_PORT = 65535
 SERVICE, METHOD = "user_gym.Link", "Connect"
+_END = 1.0  # s that the reason of an end may come later than the end
 _STAGGER, _ATTEMPTS = 1.0, 5  # s until another attempt begins beside those that still try; at most so many
 _COMMON = [
     ("grpc.max_receive_message_length", MOST),  # of a fragment: refused before memory is taken
@@ -89,7 +91,7 @@ class ClientStream:
         try:
             data = await self._call.read()
         except aio.AioRpcError as error:
-            raise _explained(error) from error
+            raise _explained(error.code(), error.details()) from error
         if not isinstance(data, bytes):
             raise PeerLost("the hub has closed the connection")
         return data
@@ -98,9 +100,11 @@ class ClientStream:
         """As `Stream.write`."""
         try:
             await self._call.write(data)
-        except aio.AioRpcError as error:
-            raise _explained(error) from error
-        except asyncio.InvalidStateError as error:
+        except (aio.AioRpcError, asyncio.InvalidStateError) as error:
+            # A write that fails knows nothing of why; the end of the call, which is on its way, does.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._call.code(), _END)
+                raise _explained(await self._call.code(), await self._call.details()) from error
             raise PeerLost(f"the hub has closed the connection: {error}") from error
 
     async def close(self) -> None:
@@ -169,7 +173,7 @@ async def _attempt(
         await stream._call.wait_for_connection()
     except aio.AioRpcError as error:
         await stream.close()
-        raise _explained(error) from error
+        raise _explained(error.code(), error.details()) from error
     except asyncio.CancelledError:
         await stream.close()
         raise
@@ -182,8 +186,7 @@ async def _abandoned(attempt: asyncio.Task[ClientStream]) -> None:
         await result.close()
 
 
-def _explained(error: aio.AioRpcError) -> PeerLost | NotAdmitted:
-    code, details = error.code(), error.details()
+def _explained(code: grpc.StatusCode, details: str | None) -> PeerLost | NotAdmitted:
     if code in _NOT_ADMITTED:
         return NotAdmitted(details or "the hub does not say why")
     cure = next((f"; {cure}" for words, cure in _CURES.items() if words in (details or "")), "")
