@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from baselines.command import command
 from baselines.config import Config
-from user_gym.core import Batch, Policy
+from user_gym.core import F32, Batch, Policy
 from user_gym.errors import MissingExtra
 
 try:
@@ -48,7 +48,7 @@ def critic_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discou
 
 
 class Rlpd:
-    """An Agent: soft actor-critic.
+    """An Agent: soft actor-critic. A subclass with another actor says so in `network`, `acting` and `draw`.
 
     Args:
         observations: a Dict with "state" and, for pictures, uint8 entries.
@@ -63,19 +63,31 @@ class Rlpd:
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             self.encoder = Encoder(cameras) if cameras else None
-        width, axes, hidden = math.prod(observations["state"].shape or ()), actions.shape[0], config.hidden
+        width, axes, hidden = math.prod(observations["state"].shape or ()), actions.shape[0], (config.hidden, config.hidden)
         width += self.encoder.size if self.encoder else 0
-        self._actor = Ensemble(1, (width, hidden, hidden, 2 * axes), normalise=False)
-        self._critic = Ensemble(config.critics, (width + axes, hidden, hidden, 1), normalise=True)
+        self._actor = self.network(width, axes, hidden)
+        self._critic = Ensemble(config.critics, (width + axes, *hidden, 1), normalise=True)
         self.actor = self._actor.initial(self._generator, last=0.01).requires_grad_()
         self.critic = self._critic.initial(self._generator).requires_grad_()
         self.target = self.critic.detach().clone()
         self.log_alpha = torch.tensor(math.log(config.temperature), dtype=torch.float32, requires_grad=True)
         self._axes = axes
-        self.policy: Policy = GaussianPolicy(self._actor, self.actor.detach().numpy(), copy.deepcopy(self.encoder), config.seed)
+        self.policy: Policy = self.acting(self._actor, self.actor.detach().numpy(), copy.deepcopy(self.encoder))
         self._spec = spec_hash({"actor": self._actor, "critic": self._critic}, self.encoder)
         self.updates = 0
         self._metrics: dict[str, float] = {}
+
+    def network(self, width: int, axes: int, hidden: Sequence[int]) -> Ensemble:
+        """The actor's, of features of that width and actions of so many axes."""
+        return Ensemble(1, (width, *hidden, 2 * axes), normalise=False)
+
+    def acting(self, net: Ensemble, vector: F32, encoder: Encoder | None) -> Policy:
+        """What acts with that network and those parameters."""
+        return GaussianPolicy(net, vector, encoder, self.config.seed)
+
+    def draw(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions (batch, axes) of the actor as it is, and their log density (batch,), as functions of its parameters."""
+        return squashed(self.actor_output(features), self.noise(len(features)))
 
     @cached_property
     def _critic_optimiser(self) -> torch.optim.Optimizer:
@@ -95,7 +107,7 @@ class Rlpd:
         x, after = (seen(self.encoder, obs, self._generator) for obs in (batch.obs, batch.next_obs))
         after = after.detach()
         with torch.no_grad():
-            future_action, _ = squashed(self.actor_output(after), self._noise(len(reward)))
+            future_action, _ = self.draw(after)
             future = self._critic(self.target, torch.cat([after, future_action], -1))[..., 0]
             wanted = critic_target(reward, terminated, self._lowest(future), self.config.discount)
         values = self._critic(self.critic, torch.cat([x, ordered], -1))[..., 0]
@@ -126,11 +138,11 @@ class Rlpd:
             optimiser.param_groups[0]["lr"] = rate
 
     def actor_output(self, features: Tensor) -> Tensor:
-        """Mean and log standard deviation (batch, 2 axes) before the tanh."""
+        """What the actor's network says: mean and log standard deviation (batch, 2 axes) before the tanh."""
         return self._actor(self.actor, features)[0]
 
     def _improve_actor(self, x: Tensor) -> None:
-        action, log_density = squashed(self.actor_output(x), self._noise(len(x)))
+        action, log_density = self.draw(x)
         value = self._critic(self.critic.detach(), torch.cat([x, action], -1))[..., 0].mean(0)
         surprise = log_density.detach().mean() + self.config.target_entropy
         loss = (self.log_alpha.detach().exp() * log_density - value).mean() - self.log_alpha * surprise
@@ -146,8 +158,9 @@ class Rlpd:
             values = values[torch.randperm(len(values), generator=self._generator)[:2]]
         return values.amin(0)
 
-    def _noise(self, batch: int) -> Tensor:
-        return torch.randn((batch, self._axes), generator=self._generator)
+    def noise(self, *shape: int) -> Tensor:
+        """Standard normal draws (*shape, axes)."""
+        return torch.randn((*shape, self._axes), generator=self._generator)
 
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """The actor's vector, and the encoder's tensors."""
@@ -179,8 +192,8 @@ class Rlpd:
         self.updates = kept["updates"]
 
 
-def main(config: Config) -> dict[str, Any] | None:
-    """Make or continue a run; its summary, or None when it was interrupted."""
+def main(config: Config, build: type[Rlpd] = Rlpd) -> dict[str, Any] | None:
+    """Make or continue a run of the agent that `build` makes; its summary, or None when it was interrupted."""
     torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
     env = make(config)
     with (
@@ -188,7 +201,7 @@ def main(config: Config) -> dict[str, Any] | None:
         closing(env if config.one_robot else make(config)) as judge,
         earlier_experience(config, env) as experience,
     ):
-        agent = Rlpd(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
+        agent = build(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
         # Only now: a configuration that cannot be made leaves no folder.
         return run(config, env, judge, Method(agent, lambda buffer: mixture(buffer, experience, config)))
 
