@@ -70,7 +70,7 @@ def test_an_arm_without_brakes_is_held_until_the_next_program_drives_it(arm, num
             assert np.linalg.norm(arm.tool - held) < CREEP
             with pytest.raises(Busy, match="this process"):
                 gymnasium.make(REAL, **arm.options).reset()
-            env.reset(seed=1)
+            begin(env)
             for _ in range(3):
                 env.step(UP)
         finally:
