@@ -78,7 +78,7 @@ class RewardWeightedRegression:
 class Homing:
     """A reward: speed towards the goal, in units of the action."""
 
-    def __call__(self, obs, state, scene):
+    def __call__(self, obs, state, scene, rule):
         error, velocity = obs["state"][:3].astype(float), obs["state"][6:9].astype(float)
         return RewardSignal(-float(error @ velocity) / (np.linalg.norm(error) + 0.1), None, "homing")
 

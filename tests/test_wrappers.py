@@ -122,7 +122,7 @@ def test_the_expert_inserts_as_the_human() -> None:
 def judged(value, success):
     seen = []
 
-    def reward(obs, state, scene):
+    def reward(obs, state, scene, rule):
         seen.append((obs, state, scene))
         return RewardSignal(value, success, "classifier")
 
@@ -148,7 +148,7 @@ def test_another_judge_replaces_the_reward_and_says_who_it_is(success) -> None:
 def test_the_judges_no_overrules_the_rules_yes() -> None:
     rule = gym.make(ID)
     expert = PegInsertExpert(rule.unwrapped.task)
-    env = RewardFrom(rule, lambda obs, state, scene: RewardSignal(0.0, False, "strict human"))
+    env = RewardFrom(rule, lambda obs, state, scene, rule: RewardSignal(0.0, False, "strict human"))
     env.reset(seed=1)
     for _ in range(40):
         _, reward, terminated, _, info = env.step(expert.action(env.unwrapped.state))

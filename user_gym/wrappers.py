@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from user_gym.core import Builder, Chunk, Obs, Reward, RobotState, Scene, Teleop
+from user_gym.core import Builder, Chunk, EpisodicReward, Obs, Reward, RewardSignal, RobotState, Scene, Teleop
 from user_gym.errors import BadAction
 
 Step = tuple[Obs, float, bool, bool, dict[str, Any]]
@@ -72,30 +72,46 @@ class Intervention(gymnasium.Wrapper[Obs, np.ndarray, Obs, np.ndarray]):
 class RewardFrom(gymnasium.Wrapper[Obs, np.ndarray, Obs, np.ndarray]):
     """Another judge: its reward replaces the rule's, and `info["reward_source"]` says who gave it.
 
-    Where the judge also says success, that replaces `is_success` and decides whether the step ends the episode; a failure
-    that the rule saw still ends it. Where it says nothing (None), both stay the rule's.
+    Where the judge also says success, that replaces `is_success` and decides whether the step ends the episode; its failure
+    ends it, and so does one that the rule saw. Where it says nothing (None), both stay the rule's. In any case
+    `info["rule_success"]` is what the environment itself said.
 
     Args:
         env: has attributes `state` and `scene`, as RobotEnv has.
-        reward: called once per step.
+        reward: called once per step. An EpisodicReward is told of each reset, and closed with the environment.
     """
 
     def __init__(self, env: gymnasium.Env[Obs, np.ndarray], reward: Reward) -> None:
         super().__init__(env)
         self._judge = reward  # not `compute_reward`: SB3 would take the environment for a GoalEnv
 
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
+        """Begin an episode; the judge is told."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        if isinstance(self._judge, EpisodicReward):
+            self._judge.reset(self.env.get_wrapper_attr("state"))
+        return obs, info
+
     def step(self, action: np.ndarray) -> Step:
         """One step, judged anew."""
-        obs, _, terminated, truncated, info = self.env.step(action)
+        obs, reward, terminated, truncated, info = self.env.step(action)
         state: RobotState = self.env.get_wrapper_attr("state")
         scene: Scene = self.env.get_wrapper_attr("scene")
-        signal = self._judge(obs, state, scene)
-        info["reward_source"] = signal.source
+        success = bool(info.get("is_success", False))
+        failed = terminated and not success
+        rule = RewardSignal(float(reward), success, info.get("reward_source", "rule"), failed)
+        signal = self._judge(obs, state, scene, rule)
+        info["rule_success"], info["reward_source"] = success, signal.source
         if signal.success is not None:
-            failed = terminated and not info.get("is_success", False)
             info["is_success"] = bool(signal.success)
             terminated = info["is_success"] or failed
-        return obs, float(signal.value), terminated, truncated, info
+        return obs, float(signal.value), terminated or bool(signal.failure), truncated, info
+
+    def close(self) -> None:
+        """Let go of the judge and the environment; may be called twice."""
+        if isinstance(self._judge, EpisodicReward):
+            self._judge.close()
+        self.env.close()
 
 
 class Record(gymnasium.Wrapper[Obs, np.ndarray, Obs, np.ndarray]):

@@ -61,6 +61,7 @@ from user_gym.core.spec import (
 )
 from user_gym.core.task import (
     Body,
+    EpisodicReward,
     Joint,
     Judgement,
     Reward,
@@ -101,6 +102,7 @@ __all__ = [
     "Compliance",
     "Damping",
     "Device",
+    "EpisodicReward",
     "ForceEstimate",
     "Frame",
     "Gripper",

@@ -123,11 +123,25 @@ class RewardSignal(NamedTuple):
     value: F64 | float  # (...,)
     success: Bool | bool | None  # (...,) None: this source does not say
     source: str  # "rule" | "human" | "classifier" ...
+    failure: Bool | bool = False  # (...,) ends the episode without success
 
 
 class Reward(Protocol):
     """Replaces a task's own reward."""
 
-    def __call__(self, obs: Mapping[str, NDArray[Any]], state: RobotState, scene: Scene) -> RewardSignal:
-        """Judge the step that led to `obs`."""
+    def __call__(self, obs: Mapping[str, NDArray[Any]], state: RobotState, scene: Scene, rule: RewardSignal, /) -> RewardSignal:
+        """Judge the step that led to `obs`. `rule` is what the environment's own judge said of it. Never blocks."""
+        ...
+
+
+@runtime_checkable
+class EpisodicReward(Protocol):
+    """A Reward that remembers something of an episode, or has a device."""
+
+    def reset(self, state: RobotState) -> None:
+        """An episode begins in this state. The first one opens what there is to open."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it. May be called twice."""
         ...

@@ -1,0 +1,201 @@
+"""A page with two buttons, and the requests behind them: verdicts on episodes. It knows whom to tell, and nothing of rewards.
+
+GET /           the page
+GET /status     {"episode": 31}, the newest one; -1: none yet
+POST /success   {"episode": 31, "success": true}; /success?episode=12 an earlier one
+POST /failure   likewise
+
+It listens to this machine. A request whose Host is another name than where it listens, or whose Origin is another site, is
+refused: else any page that is open in the same browser could press the buttons.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from threading import Thread
+from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from user_gym.core import whole
+from user_gym.errors import BadOption, Busy
+
+_PATIENCE = 1.0  # s that a client may be silent within a request
+_LONGEST = 1024  # bytes of a request's body; nothing is read of it, but it is taken from the line
+_VERDICTS = {"/success": True, "/failure": False}
+_PAGE = """\
+<!doctype html><html lang="en"><meta charset="utf-8"><title>user-gym: verdict</title>
+<style>body{font:20px sans-serif;text-align:center;margin-top:3em}button{font-size:2em;margin:.5em;padding:.5em 1.5em}</style>
+<p>Episode <b id="episode">?</b></p>
+<button onclick="tell('success')">Success</button><button onclick="tell('failure')">Failure</button>
+<p><label>of episode <input id="of" size="6" placeholder="newest"></label></p><p id="said" role="status"></p>
+<script>
+const at = id => document.getElementById(id)
+async function tell(verdict) {
+  const of = at('of').value.trim()
+  const answer = await fetch('/' + verdict + (of ? '?episode=' + encodeURIComponent(of) : ''), {method: 'POST'})
+  at('said').textContent = answer.ok ? verdict + ' of episode ' + (await answer.json()).episode : await answer.text()
+}
+setInterval(async () => { at('episode').textContent = (await (await fetch('/status')).json()).episode }, 500)
+</script></html>
+"""
+
+
+class Listener(Protocol):
+    """Who is told of verdicts: a `Human`. Thread-safe."""
+
+    @property
+    def episode(self) -> int:
+        """Number of the newest episode; -1 before the first."""
+        ...
+
+    def tell(self, success: bool, episode: int | None = None) -> int:
+        """As `Human.tell`. Raises BadOption."""
+        ...
+
+
+class VerdictPage:
+    """Serves the page in threads of its own, from `open` to `close`.
+
+    Args:
+        listener: is told.
+        port: 0: a free one; see `url`.
+        host: address to listen at. Whoever reaches it can press the buttons.
+
+    Raises:
+        BadOption: no such port.
+    """
+
+    def __init__(self, listener: Listener, port: int = 0, host: str = "127.0.0.1") -> None:
+        allowed = "0 .. 65535; 0: a free one"
+        if whole("port", port, 0, allowed) > 65535:
+            raise BadOption("port", port, allowed)
+        self._listener, self._address = listener, (host, port)
+        self._server: _Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is, once it is open."""
+        host, port = self._address if self._server is None else self._server.server_address[:2]
+        return f"http://{host}:{port}"
+
+    def open(self) -> None:
+        """Listen. Raises Busy where the port is taken."""
+        if self._server is not None:
+            return
+        try:
+            self._server = _Server(self._address, _Handler)
+        except OSError as error:
+            raise Busy(f"{self.url} cannot be served: {error}; choose another port, or 0 for a free one") from error
+        self._server.listener = self._listener
+        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="verdicts", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """May be called twice."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            self._thread.join(2 * _PATIENCE)
+            server.server_close()
+
+    def __enter__(self) -> VerdictPage:
+        self.open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    listener: Listener
+    daemon_threads, block_on_close = True, False
+
+    def server_bind(self) -> None:
+        """As TCPServer's; HTTPServer would ask DNS for a name that nobody needs."""
+        TCPServer.server_bind(self)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no event of the run."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_version, sys_version = "user-gym", ""
+    error_message_format = "%(code)d %(message)s\n"
+    error_content_type = "text/plain; charset=utf-8"
+    timeout = _PATIENCE  # of each wait for the client
+
+    def do_GET(self) -> None:
+        """The page, or what it shows."""
+        path = urlsplit(self.path).path
+        if not self._is_meant():
+            return
+        if path == "/":
+            self._answer("text/html; charset=utf-8", _PAGE)
+        elif path == "/status":
+            self._answer("application/json", json.dumps({"episode": self._listener.episode}))
+        else:
+            self.send_error(404, "only /, /status, /success and /failure are here")
+
+    def do_POST(self) -> None:
+        """A verdict."""
+        parts = urlsplit(self.path)
+        if not self._is_meant() or not self._drained():
+            return
+        if parts.path not in _VERDICTS:
+            self.send_error(404, "only /success and /failure take verdicts")
+            return
+        asked = parse_qs(parts.query, keep_blank_values=True)
+        number = asked.get("episode", [None])[0]
+        if asked.keys() - {"episode"} or (
+            number is not None and not (number.isascii() and number.isdigit() and len(number) < 19)
+        ):
+            self.send_error(400, "allowed: nothing, or ?episode=N with a whole number, 0 or more")
+            return
+        try:
+            told = self._listener.tell(_VERDICTS[parts.path], None if number is None else int(number))
+        except BadOption as error:
+            self.send_error(404, str(error))
+            return
+        self._answer("application/json", json.dumps({"episode": told, "success": _VERDICTS[parts.path]}))
+
+    @property
+    def _listener(self) -> Listener:
+        assert isinstance(self.server, _Server)
+        return self.server.listener
+
+    def _is_meant(self) -> bool:
+        """Whether the request was meant for this server, and not sent by another site's page."""
+        assert isinstance(self.server, _Server)
+        host, port = self.server.server_address[:2]
+        known = {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")}
+        origin = self.headers.get("Origin")
+        if self.headers.get("Host") in known and (origin is None or origin in {f"http://{name}" for name in known}):
+            return True
+        self.send_error(403, "this page answers only requests for its own address, from itself")
+        return False
+
+    def _drained(self) -> bool:
+        """Take the body from the line, which says nothing here: who finds bytes unread on closing resets the connection."""
+        length = self.headers.get("Content-Length", "0")
+        if not (length.isascii() and length.isdigit() and int(length) <= _LONGEST):
+            self.send_error(413, "a verdict has no body")
+            return False
+        self.rfile.read(int(length))
+        return True
+
+    def _answer(self, kind: str, text: str) -> None:
+        body = text.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Frame-Options", "DENY")  # nobody lays an invisible page over another one's button
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """A request is no event of the run; a verdict is a column of it."""
