@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 import time
 from pathlib import Path
@@ -18,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from user_gym.core import Chunk
+from user_gym.errors import PeerLost
 from user_gym.system.buffer.encoder import Encoder
-from user_gym.system.link.identity import credentials
+from user_gym.system.link.dialling import dialled
 from user_gym.system.link.identity.bundle import Bundle
-from user_gym.system.link.stream import transport
 from user_gym.system.link.stream.connection import Connection
-from user_gym.system.link.stream.greeting import hear, say
+from user_gym.system.link.stream.greeting import greet
 from user_gym.system.link.stream.race import race
 from user_gym.system.link.wire.assembly import Assembly
-from user_gym.system.link.wire.kinds import PROTOCOL, Kind
+from user_gym.system.link.wire.kinds import Kind
 from user_gym.system.link.wire.lanes import FROM_HUB
 from user_gym.system.link.wire.message import Message
 
@@ -63,20 +62,20 @@ class Simulated:
 
     async def run(self, go: asyncio.Event, phase: float) -> None:
         """From its dialling until all is acknowledged."""
-        stream = await transport.dial(self._address, credentials.of_edge(self._bundle), credentials.metadata(self._bundle))
-        try:
-            hello = {
-                "protocol": PROTOCOL, "name": self._bundle.name, "host": socket.gethostname(), "operator": False,
-                "sources": [self.source], "torn": {}, "weights": False, "held": None,
-            }  # fmt: skip
-            await say(stream, Message(Kind.HELLO, hello))
-            welcome = await hear(stream, _TIMEOUT)
-            assert welcome.kind is Kind.WELCOME
+        while not self.entered.is_set():
+            try:
+                await self._visit(go, phase)
+            except PeerLost:  # many come at once; who is not heard in time dials again, as edges do
+                if self.entered.is_set():
+                    raise
+
+    async def _visit(self, go: asyncio.Event, phase: float) -> None:
+        async with dialled(self._address, self._bundle) as stream:
+            hello = {"operator": False, "sources": [self.source], "torn": {}, "weights": False, "held": None}
+            await greet(stream, self._bundle.name, hello)
             connection = Connection(stream, Assembly(FROM_HUB), self._deliver)
             self.entered.set()
             await race(connection.run(), self._work(connection, go, phase), self._beat(connection))
-        finally:
-            await stream.close()
 
     async def _work(self, connection: Connection, go: asyncio.Event, phase: float) -> None:
         await go.wait()
