@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -86,6 +87,37 @@ def test_a_second_machine_under_the_name_of_one_that_is_here_is_turned_away(tmp_
         with Edge(fleet.relay.address, spool, name="e1", robots=["arm"]) as second:
             second.wait(TIMEOUT)
             assert second.next_episode("arm") == 1
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_machine_whose_numbers_another_one_has_used_meanwhile_loses_nothing_in_silence(tmp_path, folder, restarted):
+    """Its blocks have the numbers that the other one's had: they would be taken for repetitions."""
+    bundle = folder.enroll("e1", "127.0.0.1:1")
+    first, second = (Spool.open(tmp_path / name, durability="kill") for name in ("first", "second"))
+    with closing(first), closing(second), Fleet(tmp_path, {"folder": folder}) as fleet:
+
+        def visit(spool, numbers, hub_is_there=True):
+            with Edge(fleet.relay.address, spool, bundle=bundle, robots=["arm"]) as edge:
+                if hub_is_there:
+                    edge.wait(TIMEOUT)
+                for number in numbers:
+                    for chunk in episode("e1", "arm", number):
+                        edge.outlet.put(chunk)
+                assert edge.flush(TIMEOUT if hub_is_there else 0.0) == hub_is_there
+
+        visit(first, [0])
+        fleet.end_hub()
+        visit(first, [1], hub_is_there=False)
+        waiting = len(first)
+        fleet.begin_hub()
+        visit(second, [1, 2])
+        if restarted:
+            fleet.end_hub()
+            fleet.begin_hub()
+        with pytest.raises(NotAdmitted, match=rf"{waiting} blocks wait in this spool of 'e1', and another spool has gone on"):
+            visit(first, [])
+        assert len(first) == waiting > 0
+        visit(second, [3])  # who went on, goes on
 
 
 def test_a_spool_keeps_its_name(tmp_path):

@@ -118,7 +118,7 @@ class Visit:
     def _hello(self) -> dict[str, Any]:
         home = self._home
         return {
-            "operator": False, "spool": home.spool.name, "sources": list(home.sources),
+            "operator": False, "spool": home.spool.name, "waits": len(home.spool), "sources": list(home.sources),
             "torn": words.said_torn(home.assembly.torn), "weights": home.receiver is not None,
             "held": None if home.receiver is None else _said(home.receiver.held), **home.machine.said,
             **({} if home.host is None else home.host.said),

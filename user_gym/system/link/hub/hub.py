@@ -265,9 +265,8 @@ class Hub:
         if unfit:
             raise self._refused(name, unfit)
         session = self._entered(name)
-        if session.is_other(hello):
-            why = f"{name!r} is here already, from {session.host}, with another spool; enroll each machine under its own name"
-            raise self._refused(name, why)
+        if conflict := session.conflict(hello):
+            raise self._refused(name, conflict)
         self._switchboard.arrived(session, message)
         self._audit.note("let in", name, address=address, host=hello.host)
         _log.info("edge %s is here, from %s", name, address)

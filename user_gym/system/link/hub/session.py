@@ -43,6 +43,7 @@ class Hello(NamedTuple):
 
     host: str
     spool: str  # which of the edge's own; "" where it does not say
+    waits: int  # blocks in it
     sources: tuple[str, ...]
     torn: Mapping[bytes, int]
     machine: Machine
@@ -63,6 +64,7 @@ class Hello(NamedTuple):
             raise BadBlock("sources of an edge", sources, f"{names.source(name, 'ROBOT')} each")
         return cls(
             words.text(message, "host"), words.text(message, "spool", 32) if "spool" in message.words else "",
+            words.number(message, "waits") if "waits" in message.words else 0,
             tuple(sources), words.torn(message), Machine.read(message, _MOST_SOURCES), message,
         )  # fmt: skip
 
@@ -75,7 +77,7 @@ class Session:
         intake: takes its blocks.
         room: what it is told of how much may come.
         count: told how many robots more are here, or fewer.
-        spending: counts what it brings.
+        spending: counts what it brings, and knows from which spool.
         raw: takes messages RAW, with the name of the edge.
         rate: bytes per second of bulk that it is sent; None: no limit.
         most_rate: bytes per second that are read from it; None: no limit.
@@ -140,6 +142,8 @@ class Session:
             self._since, self._address, self.host = time.time(), address, hello.host
             self._own = self._settled = 0
             self._judge = partial(self._judged, connection)
+            if hello.sources and hello.spool:
+                self._spending.goes_on(self.name, hello.spool)
             self.delivery.connected(hello.message)
             try:
                 await say(
@@ -157,9 +161,19 @@ class Session:
                 if self.hands is not None:
                     self.hands.gone(self.name)
 
-    def is_other(self, hello: Hello) -> bool:
-        """Whether somebody else is here under this name: of equal numbers of episodes one would be taken for a repetition."""
-        return self.connection is not None and bool(hello.sources and self.spool) and hello.spool not in ("", self.spool)
+    def conflict(self, hello: Hello) -> str:
+        """Why it may not come in, or "": of equal numbers of episodes from two spools, one would be taken for a repetition."""
+        if not hello.sources or not hello.spool:
+            return ""
+        if self.connection is not None and self.spool not in ("", hello.spool):
+            who = f"{self.name!r} is here already, from {self.host}, with another spool"
+            return f"{who}; enroll each machine under its own name"
+        if hello.waits and self._spending.spool(self.name) not in ("", hello.spool):
+            return (
+                f"{hello.waits} blocks wait in this spool of {self.name!r}, and another spool has gone on with its numbers "
+                "meanwhile: some would be lost as repetitions. Start it with that one, or enroll this machine by itself"
+            )
+        return ""
 
     def put_out(self) -> None:
         """End its connection, if it has one."""
