@@ -119,7 +119,7 @@ class Rlpd:
         self.updates += 1
         self._slow_down()
         if self.updates % self.config.actor_every == 0:
-            self._improve_actor(x.detach())
+            self._improve_actor(x.detach(), ordered, torch.from_numpy(batch.policy_version < 0))
         if self.updates % 100 == 0:
             alpha = self.log_alpha.detach().exp()
             self._metrics |= {
@@ -141,11 +141,16 @@ class Rlpd:
         """What the actor's network says: mean and log standard deviation (batch, 2 axes) before the tanh."""
         return self._actor(self.actor, features)[0]
 
-    def _improve_actor(self, x: Tensor) -> None:
+    def _improve_actor(self, x: Tensor, ordered: Tensor, shown: Tensor) -> None:
+        """Towards what the critics value and, with `cloning`, towards what was ordered where that was `shown`, not tried."""
         action, log_density = self.draw(x)
         value = self._critic(self.critic.detach(), torch.cat([x, action], -1))[..., 0].mean(0)
         surprise = log_density.detach().mean() + self.config.target_entropy
         loss = (self.log_alpha.detach().exp() * log_density - value).mean() - self.log_alpha * surprise
+        if self.config.cloning:
+            # Without it, critics that never saw an episode end believe in hovering over the box with the duck in hand: values
+            # of 1.8 where 1 is the most, 0.00 success after 8000 steps of picking and placing (franka-fr3, seed 10).
+            loss = loss + self.config.cloning * (shown * (action - ordered).square().sum(-1)).mean()
         self._actor_optimiser.zero_grad()
         loss.backward()
         self._actor_optimiser.step()

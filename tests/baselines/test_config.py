@@ -53,6 +53,7 @@ def reach():
         ({"learning_rate": -1}, "learning_rate -1; allowed: 1e-08 .. 1"),
         ({"discount": 2.0}, "discount 2.0; allowed: 0 .. 1"),
         ({"averaging": -1.0}, "averaging -1.0; allowed: 1e-06 .. 1"),
+        ({"cloning": -1.0}, "cloning -1.0; allowed: 0 .. 1000"),
         ({"temperature": 0.0}, "temperature 0.0"),
         ({"target_entropy": float("-inf")}, "target_entropy -inf"),
         ({"eval_every": 0}, "eval_every 0; allowed: 1 or more"),
@@ -85,6 +86,12 @@ def test_a_task_that_takes_longer_is_learned_for_longer_unless_told():
     assert (Config(env_id=longer).steps, Config(env_id=longer).averaging) == (6000, 0.02)
     assert (Config(env_id=longer, steps=50).steps, Config(env_id=longer, averaging=0.1).averaging) == (50, 0.1)
     assert isinstance(Config(env_id=longer).steps, int)
+
+
+def test_only_the_longest_task_keeps_its_actor_at_the_demonstrations_unless_told():
+    tasks = ("PegInsert", "Charger", "CapTighten", "PickPlace")
+    assert [Config(env_id=f"User/{task}-sim-v0").cloning for task in tasks] == [0.0, 0.0, 0.0, 3.0]
+    assert Config(env_id="User/PickPlace-sim-v0", cloning=0.1).cloning == 0.1
 
 
 def test_no_seed_lets_training_see_an_episode_of_the_evaluation():

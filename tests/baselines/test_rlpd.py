@@ -96,6 +96,28 @@ def test_the_agent_learns_from_what_was_ordered_not_from_what_was_executed():
     assert not np.array_equal(critics[0], critics[2])
 
 
+def test_cloning_draws_the_actor_to_what_was_shown_and_not_to_what_was_tried():
+    distances = []
+    for version, cloning in ((-1, 10.0), (0, 10.0), (-1, 0.0)):
+        agent = Rlpd(*spaces(), Config(hidden=16, cloning=cloning, actor_every=1))
+        shown = replace(batch(64), policy_version=np.full(64, version), ordered=np.full((64, 2), 0.5, np.float32))
+        for _ in range(200):
+            agent.update(replace(shown, reward=np.zeros(64, np.float32)))
+        action = agent.actor_output(torch.from_numpy(shown.obs["state"])).detach()[:, :2].tanh()
+        distances.append(float((action - 0.5).abs().mean()))
+    assert distances[0] < 0.1
+    assert min(distances[1:]) > 0.3
+
+
+def test_without_cloning_it_makes_no_difference_which_steps_were_shown():
+    actors = []
+    for version in (-1, 0):
+        agent = Rlpd(*spaces(), Config(hidden=8, actor_every=1))
+        agent.update(replace(batch(), policy_version=np.full(16, version)))
+        actors.append(agent.actor.detach().numpy().copy())
+    np.testing.assert_array_equal(*actors)
+
+
 def test_the_critics_learn_the_value_of_what_always_ends():
     agent = Rlpd(*spaces(), Config(hidden=32, learning_rate=3e-3))
     one = replace(batch(64), terminated=np.ones(64, bool), reward=np.full(64, 0.7, np.float32))
