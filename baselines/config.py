@@ -7,7 +7,8 @@ tuned on the training seeds 0 to 4, for PickPlace on 10 and 11, and on no others
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,11 +51,12 @@ class Setting:
     """What every run has: a task, a robot, demonstrations, networks, and what is kept of it."""
 
     method: ClassVar[str]  # which baseline learns: its module's name
+    shares: ClassVar[bool] = False  # whether one policy of it can have several bodies
 
     env_id: str = "User/PegInsert-sim-v0"
-    """which environment; one whose task has no scripted expert needs --demos 0"""
+    """which environment; one whose task has no scripted expert needs --demos 0. Several of RLPD: with commas"""
     robot: str = "franka-fr3"
-    """franka-fr3, franka-fer, arx-x5 or arx-l5"""
+    """franka-fr3, franka-fer, arx-x5 or arx-l5. Several, as franka-fr3,arx-x5, train one policy of RLPD, each at each task"""
     obs: str = "state"
     """state or pixels"""
     control: str = "tcp"
@@ -64,7 +66,7 @@ class Setting:
     seed: int = 0
     """of environment, networks, exploration, sampling and demonstrations; evaluation has its own, the same for all runs"""
     demos: int = 20
-    """successful demonstrations by the scripted expert (RLinf: 20); 0: none, which makes RLPD plain SAC"""
+    """successful demonstrations by the scripted expert (RLinf: 20), with each body; 0: none, which makes RLPD plain SAC"""
     demo_noise: float = 0.1
     """standard deviation of noise on the expert's actions, in units of the action; ours"""
     batch_size: int = 128
@@ -94,7 +96,15 @@ class Setting:
     @property
     def task(self) -> str:
         """Name of the task, by the id of its environment."""
-        return self.env_id.rpartition("/")[2].partition("-")[0]
+        return _task(self.env_id)
+
+    @property
+    def each(self) -> Sequence[Setting]:
+        """One setting for each body, a robot at a task, as if it were alone; of this one the only one, mostly."""
+        ids, robots = self.env_id.split(","), self.robot.split(",")
+        if len(ids) == len(robots) == 1:
+            return (self,)
+        return tuple(replace(self, env_id=env_id, robot=robot) for env_id in ids for robot in robots)
 
     @property
     def one_robot(self) -> bool:
@@ -104,7 +114,8 @@ class Setting:
     @property
     def folder(self) -> Path:
         """Where the run is kept."""
-        name = f"{self.env_id.split('/')[-1]}-{self.robot}-{self.obs}-seed{self.seed}{self.suffix}"
+        ids = "+".join(env_id.split("/")[-1] for env_id in self.env_id.split(","))
+        name = f"{ids}-{self.robot.replace(',', '+')}-{self.obs}-seed{self.seed}{self.suffix}"
         return self.run_dir or Path("runs") / (name if self.method == "rlpd" else f"{self.method}-{name}")
 
     @property
@@ -119,6 +130,15 @@ class Setting:
                 raise BadOption(name, value, f"{low:g} or more" if high == math.inf else f"{low:g} .. {high:g}")
         if self.demos and self.control != "tcp":
             raise BadOption("control", self.control, "tcp", "the scripted expert orders the TCP; or use --demos 0")
+        for name in ("robot", "env_id"):
+            names = getattr(self, name).split(",")
+            if len(names) > 1 and not self.shares:
+                raise BadOption(name, getattr(self, name), "one", "one policy for several is RLPD's: python -m baselines.rlpd")
+            if len({*names}) < len(names):
+                raise BadOption(name, getattr(self, name), "different ones, with commas between them")
+        if len(self.each) > 1 and (self.address or self.twin):
+            cure = "put the robots into the inventory and name them by --robot"
+            raise BadOption("address", self.address or self.twin, "None with several robots", cure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +175,11 @@ class Config(OnlineSetting):
     """What an RLPD run is."""
 
     method: ClassVar[str] = "rlpd"
+    shares: ClassVar[bool] = True
 
     steps: int = 0
-    """environment steps of training; 0: as many as the task takes, with margin over what the tuning seeds needed (ours)"""
+    """environment steps of training, of all bodies together; 0: as many as the task takes with each body, with margin over
+    what the tuning seeds needed (ours)"""
     experience: Path | None = None
     """buffer of an earlier run, such as runs/NAME/buffer: demonstrations and it share the half of each batch that is not the
     run's own"""
@@ -183,9 +205,12 @@ class Config(OnlineSetting):
     """nats, what the temperature is adapted to; ours, RLinf: -3"""
 
     def __post_init__(self) -> None:
-        for name, value in (_USUAL | _OF_TASKS.get(self.task, {})).items():
+        ids, robots = self.env_id.split(","), self.robot.split(",")
+        usual = [_USUAL | _OF_TASKS.get(_task(env_id), {}) for env_id in ids for _ in robots]
+        for name in _USUAL:
             if getattr(self, name) == 0:
-                object.__setattr__(self, name, value)
+                over = sum if name == "steps" else max
+                object.__setattr__(self, name, over(values[name] for values in usual))
         OnlineSetting.__post_init__(self)  # super() does not find its class where a dataclass has slots
         if self.where is not None and self.experience is None:
             raise BadOption(
@@ -194,3 +219,7 @@ class Config(OnlineSetting):
         if self.updates_before and not self.demos and self.experience is None:
             allowed = "0, where there is nothing to learn from before the first step"
             raise BadOption("updates_before", self.updates_before, allowed, "use --demos or --experience")
+
+
+def _task(env_id: str) -> str:
+    return env_id.rpartition("/")[2].partition("-")[0]

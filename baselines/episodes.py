@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import compress
 from typing import Any
 
 import gymnasium
 
 from baselines.config import Setting
-from baselines.experience import DEMOS, newest
+from baselines.experience import DEMOS, newest, of
 from user_gym.core import Policy
+from user_gym.embodiment import Embodied, Label, Turns
 from user_gym.errors import BadOption, UnknownName, UserGymError
 from user_gym.system import Buffer, ChunkBuilder, spec_hash
 from user_gym.tasks.cap_tighten_expert import CapTightenExpert
@@ -35,12 +37,40 @@ _PATIENCE = 20  # episodes in a row without success before the expert gives up
 
 
 def make(config: Setting, render_mode: str | None = None) -> gymnasium.Env[Any, Any]:
-    """The environment that a configuration names.
+    """The environment that a configuration names; of several bodies, one in which they take turns.
 
     Raises:
         UnknownName: no such id.
-        BadOption: an option that this environment does not take, or demonstrations of a task that has no expert.
+        BadOption: an option that this environment does not take, demonstrations of a task that has no expert, or bodies that
+            cannot share a policy.
     """
+    if len(config.each) == 1:
+        return _alone(config, render_mode)
+    made: dict[Label, gymnasium.Env[Any, Any]] = {}
+    try:
+        for one in config.each:
+            made[label(one)] = _alone(one, render_mode)
+        return Turns(made)
+    except BaseException:
+        for env in made.values():
+            env.close()
+        raise
+
+
+def label(config: Setting) -> Label:
+    """What the experience of a setting's only body is known by."""
+    return Label(config.robot, config.task)
+
+
+def bodies(env: gymnasium.Env[Any, Any], config: Setting) -> Mapping[str, gymnasium.Env[Any, Any]]:
+    """Each body's part of an environment that `make` made, by the robot's name, or the task's, or both where both differ."""
+    if not isinstance(env, Turns):
+        return {config.robot: env}
+    several = [len({*of}) > 1 for of in zip(*env.bodies, strict=True)]
+    return {" ".join(compress(label, several)): body for label, body in env.bodies.items()}
+
+
+def _alone(config: Setting, render_mode: str | None) -> gymnasium.Env[Any, Any]:
     if config.env_id not in gymnasium.registry:
         raise UnknownName("env_id", config.env_id, [name for name in gymnasium.registry if name.startswith("User/")])
     options: dict[str, Any] = {"robot": config.robot, "obs": config.obs, "control": config.control}
@@ -68,11 +98,19 @@ def hand(env: gymnasium.Env[Any, Any], noise: float = 0.0, seed: int = 0) -> Any
 
 
 def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting) -> None:
-    """Store successful episodes of the scripted expert until there are `config.demos`. Raises UserGymError if it keeps failing.
+    """Store successful episodes of the scripted expert until each body has `config.demos`.
 
     Each is one chunk, so a kill leaves whole ones. Those that are missing then are new ones: none is repeated.
+
+    Raises:
+        UserGymError: the expert keeps failing.
     """
-    kept = len(buffer.view(f"{DEMOS} AND (terminated OR truncated)"))
+    for one, body in zip(config.each, bodies(env, config).values(), strict=True):
+        _demonstrate(body, buffer, one, f"{DEMOS} AND {of(one)}" if len(config.each) > 1 else DEMOS)
+
+
+def _demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting, where: str) -> None:
+    kept = len(buffer.view(f"{where} AND (terminated OR truncated)"))
     if kept >= config.demos:
         return
     last = newest(buffer, DEMOS)
@@ -90,7 +128,8 @@ def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting) -
         builder.start(obs, episode)
         chunk = None
         while chunk is None:
-            action = expert.action(env.unwrapped.state)  # pyright: ignore[reportAttributeAccessIssue]
+            own = expert.action(env.unwrapped.state)  # pyright: ignore[reportAttributeAccessIssue]
+            action = env.layout.wide(own) if isinstance(env, Embodied) else own
             obs, reward, terminated, truncated, info = env.step(action)
             chunk = builder.add(action, float(reward), terminated, truncated, info, obs, -1)
         episode += 1

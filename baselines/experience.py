@@ -14,12 +14,17 @@ from typing import Any
 
 import gymnasium
 
-from baselines.config import Config
+from baselines.config import Config, Setting
 from user_gym.core import Chunk, Storage
 from user_gym.errors import BadOption, Gone
 from user_gym.system import Buffer, Counters, Fresh, Mixture, spec_hash
 
 DEMOS, OWN = "kind = 'demo'", "kind = 'policy'"
+
+
+def of(config: Setting) -> str:
+    """The condition that selects what the only body of a setting did."""
+    return f"robot = '{config.robot}' AND task = '{config.task}'"
 
 
 def open_buffer(folder: Path) -> Buffer:
@@ -53,12 +58,19 @@ def earlier_experience(config: Config, env: gymnasium.Env[Any, Any]) -> Iterator
 
 
 def mixture(buffer: Buffer | Fresh, earlier: Storage | None, config: Config) -> Mixture:
-    """Half of each batch from the run's own steps, half from what was there before them: demonstrations, earlier experience."""
-    own = buffer.part(OWN) if isinstance(buffer, Fresh) else buffer.view(OWN)
-    before: list[Storage] = [] if earlier is None else [earlier]
-    if config.demos or not before:
-        before.insert(0, buffer.view(DEMOS))
-    return Mixture([*((part, 0.5 / len(before)) for part in before), (own, 0.5)], config.batch_size)
+    """Half of each batch from the run's own steps, half from what was there before them: demonstrations, earlier experience.
+
+    Bodies have equal shares of both halves, each of what it did itself.
+    """
+    parts: list[tuple[Storage, float]] = []
+    for one in config.each:
+        mine = f" AND {of(one)}" if len(config.each) > 1 else ""
+        own = buffer.part(OWN + mine) if isinstance(buffer, Fresh) else buffer.view(OWN + mine)
+        before: list[Storage] = [] if earlier is None else [earlier.view(of(one)) if mine else earlier]
+        if config.demos or not before:
+            before.insert(0, buffer.view(DEMOS + mine))
+        parts += [*((part, 0.5 / len(before)) for part in before), (own, 0.5)]
+    return Mixture(parts, config.batch_size)
 
 
 def newest(buffer: Buffer, where: str) -> Chunk | None:

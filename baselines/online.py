@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from baselines.config import OnlineSetting, Setting
-from baselines.episodes import GLANCE_SEED, demonstrate, evaluate, make
+from baselines.episodes import GLANCE_SEED, bodies, demonstrate, evaluate, make
 from baselines.experience import OWN, counted, open_buffer
 from baselines.report import Clock, Live, draw_curve, sinks, write_film
 from baselines.run_folder import Run
@@ -66,7 +66,7 @@ class Method:
 def run(
     config: OnlineSetting, env: gymnasium.Env[Any, Any], judge: gymnasium.Env[Any, Any], method: Method
 ) -> dict[str, Any] | None:
-    """Make or continue a run; its summary, or None when it was interrupted.
+    """Make or continue a run; its summary, or None when it was interrupted. Of several bodies, its success is the lowest.
 
     On a real robot, where `judge` is `env`, the policy is looked at when training is over; the curve shows how it acts.
     """
@@ -91,6 +91,8 @@ def run(
 def report(config: Setting, summary: Mapping[str, Any]) -> None:
     """Print how a run ended, and what is in its folder."""
     print(f"success {summary['success_rate']:.2f} over {summary['eval_episodes']} deterministic episodes of the last policy")
+    for name, reached in summary.get("bodies", {}).items():
+        print(f"  {name}: {reached['success_rate']:.2f}")
     print(f"{summary['env_steps']} steps, {summary['updates']} updates, {summary['train_s']:.0f} s of training")
     for name in ("summary.json", "curve.png", "film.gif", "tensorboard", "buffer"):
         if (config.folder / name).exists():
@@ -104,7 +106,8 @@ def film(config: Setting, policy: Policy, run: Run) -> None:
     try:
         with closing(make(config, render_mode="rgb_array")) as env:
             frames: list[Any] = []
-            evaluate(env, policy, FILMED, frames)
+            for body in bodies(env, config).values():
+                evaluate(body, policy, FILMED, frames)
         write_film(run.folder / "film.gif", frames, 0.1)
     except MissingSystem as error:
         print(f"no film: {error}")
@@ -119,7 +122,7 @@ def _learn(
     buffer: Buffer,
 ) -> bool:
     """Train, from the newest checkpoint on; True when done, False when interrupted. The checkpoint is written either way."""
-    task, agent = judge.unwrapped.task, method.agent  # pyright: ignore[reportAttributeAccessIssue]
+    judges, agent = bodies(judge, config), method.agent
     board = TensorBoard(run.folder / "tensorboard")
     watchers = sinks(config, run.folder, board)
     checkpoint = run.restore(agent.restore)
@@ -142,17 +145,23 @@ def _learn(
     def look(progress: Progress) -> None:
         before = clock.read()
         busy = config.one_robot and progress.env_steps < config.steps  # an episode is running there
-        deterministic = math.nan if busy else evaluate(judge, frozen(agent), GLANCE, first_seed=GLANCE_SEED)[0]
+        policy = frozen(agent)
+        rates = dict.fromkeys(judges, math.nan)
+        for name, body in judges.items() if not busy else ():
+            rates[name] = evaluate(body, policy, GLANCE, first_seed=GLANCE_SEED)[0]
+        deterministic, several = min(rates.values()), rates if len(rates) > 1 else {}
         acting = None if np.isnan(progress.success_rate) else progress.success_rate
         point = {"env_steps": progress.env_steps, "updates": progress.updates, "success_rate": acting}
         point |= {"deterministic": None if busy else deterministic, "cpu_s": earlier["cpu"] + before[1]}
+        point |= {"bodies": several} if several and not busy else {}
         run.curve.append(point)
         live.show(
             progress.env_steps,
             {f"success/{method.acting}": progress.success_rate, "success/deterministic": deterministic}
+            | {f"success/{name}": rate for name, rate in several.items()}
             | {"updates": progress.updates}
             | {f"agent/{name}": value for name, value in progress.metrics.items()},
-            f"success {progress.success_rate:4.2f} {method.acting}, {deterministic:4.2f} deterministic, "
+            f"success {progress.success_rate:4.2f} {method.acting}, {_told(rates)} deterministic, "
             f"{progress.updates} updates, {earlier['wall'] + before[0]:.0f} s",
         )
         # An episode that runs on while this is written is left as it is: a resumed run begins the next one.
@@ -168,8 +177,8 @@ def _learn(
             print(f"metrics: {endpoint.url}")
         result = train(
             env, agent, watch.storage, steps=config.steps, updates_per_step=config.updates_per_step,
-            synchronous=not config.asynchronous, learning_starts=config.learning_starts, sampler=sampler,
-            publish_every=max(1, round(config.updates_per_step)), robot=config.robot, task=task.name, seed=config.seed,
+            synchronous=not config.asynchronous, learning_starts=config.learning_starts, sampler=sampler, seed=config.seed,
+            publish_every=max(1, round(config.updates_per_step)), robot=config.robot, task=_task(judge, config).name,
             start=counters, progress_every=config.eval_every, broadcaster=watch.broadcaster, watch=watch,
             on_progress=lambda p: look(p) if p.env_steps < config.steps else None,  # the look at the end waits for all updates
         )  # fmt: skip
@@ -183,8 +192,9 @@ def _conclude(
     config: OnlineSetting, run: Run, judge: gymnasium.Env[Any, Any], method: Method, told: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Evaluate the last policy, draw the curve, film it, and sum up."""
-    task, policy = judge.unwrapped.task, frozen(method.agent)  # pyright: ignore[reportAttributeAccessIssue]
-    success, length = evaluate(judge, policy, config.eval_episodes)
+    task, policy = _task(judge, config), frozen(method.agent)
+    reached = {name: evaluate(body, policy, config.eval_episodes) for name, body in bodies(judge, config).items()}
+    success, length = min(reached.values())
     summary = {
         "success_rate": success, "eval_episodes": config.eval_episodes, "mean_length": length,
         "policy": "the last one, deterministic, evaluation seeds the same for all runs",
@@ -195,9 +205,21 @@ def _conclude(
         "robot": config.robot, "seed": config.seed, "env_id": config.env_id, "obs": config.obs,
         "hole_offset": getattr(task, "hole_offset", None), "asynchronous": config.asynchronous, **told,
     }  # fmt: skip
+    if len(reached) > 1:
+        summary["bodies"] = {name: {"success_rate": rate, "mean_length": steps} for name, (rate, steps) in reached.items()}
     title = f"{config.env_id}, {config.robot}, seed {config.seed}"
     draw_curve(run.folder / "curve.png", run.curve, title, ("env_steps", "environment steps"), method.acting)
     film(config, policy, run)
     summary |= {"wall_s": round(run.total, 2)}
     write_json(run.folder / "summary.json", summary)
     return summary
+
+
+def _task(judge: gymnasium.Env[Any, Any], config: Setting) -> Any:
+    """The task of the environment; of several bodies, the first one's."""
+    return next(iter(bodies(judge, config).values())).unwrapped.task  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _told(rates: Mapping[str, float]) -> str:
+    several = len(rates) > 1
+    return ", ".join(f"{rate:4.2f}" + f" {name}" * several for name, rate in rates.items())

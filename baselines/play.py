@@ -16,14 +16,14 @@ from typing import Annotated, Any, NamedTuple
 
 from baselines.command import command
 from baselines.config import Setting
-from user_gym.errors import BadOption, MissingExtra
+from user_gym.errors import BadOption, MissingExtra, UnknownName
 
 try:
     import torch
     import tyro
 
     from baselines import bc, hg_dagger, rlpd
-    from baselines.episodes import evaluate, make
+    from baselines.episodes import bodies, evaluate, make
     from baselines.online import Trainee, frozen
     from baselines.run_folder import newest
 except ModuleNotFoundError as error:
@@ -46,7 +46,8 @@ class Play:
     env_id: str | None = None
     """where the policy acts; None: where it was trained"""
     robot: str | None = None
-    """which robot: its model, or its id in the inventory; None: the model that it was trained with"""
+    """which robot: its model, or its id in the inventory; None: the model that it was trained with. Of a policy with several
+    bodies: which one of them"""
     address: str | None = None
     """of a real robot that is in no inventory; None: the first free one of the inventory that is meant by `robot`"""
     twin: str | None = None
@@ -79,10 +80,11 @@ def play(options: Play) -> Result:
     configuration, build = METHODS[kept["method"]]
     known = {field.name for field in fields(configuration)}
     config = configuration(**{name: value for name, value in kept.items() if name in known})
+    several = len(config.each) > 1
     config = replace(
         config,
         env_id=options.env_id or config.env_id,
-        robot=options.robot or config.robot,
+        robot=config.robot if several else options.robot or config.robot,
         address=options.address,
         twin=options.twin,
     )
@@ -90,8 +92,14 @@ def play(options: Play) -> Result:
     with closing(make(config)) as env:
         agent = build(env.observation_space, env.action_space, config)
         agent.restore(checkpoint)
+        body = bodies(env, config)
+        wanted = options.robot or "none" if several else config.robot
+        if wanted not in body:
+            raise UnknownName("robot", wanted, body, "the policy has several bodies: name one of them by --robot")
         began = time.perf_counter()
-        success, length = evaluate(env, frozen(agent), options.episodes, told=print, deterministic=not options.exploring)
+        success, length = evaluate(
+            body[wanted], frozen(agent), options.episodes, told=print, deterministic=not options.exploring
+        )
         return Result(success, length, options.episodes * length / (time.perf_counter() - began))
 
 

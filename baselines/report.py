@@ -48,7 +48,12 @@ def draw_curve(
     )  # None, where no episode had ended, becomes nan and is not drawn
     if acting is not None:
         axes.plot(x, own, label=f"{acting}, last 20 episodes")
-    axes.plot(x, deterministic, "o-", label="deterministic, 20 episodes")
+    bodies = {name for point in curve for name in point.get("bodies", {})}
+    for name in sorted(bodies):
+        rates = np.array([point.get("bodies", {}).get(name) for point in curve], float)
+        axes.plot(x, rates, "o-", label=f"{name}, deterministic, 20 episodes")
+    if not bodies:
+        axes.plot(x, deterministic, "o-", label="deterministic, 20 episodes")
     axes.set(title=title, xlabel=over[1], ylabel="success", ylim=(-0.03, 1.03))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")

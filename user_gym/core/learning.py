@@ -171,7 +171,8 @@ class Builder(Protocol):
 
         `action` is what env.step was given, `version` that of the weights that chose it, `extra` one row of Chunk.extra. Of
         `info` these keys are read, all optional: "executed_action" (`action`), "intervene_action" (what a human ordered in
-        place of `action`), "is_success", "is_intervention", "reward_source" ("rule"), and "time" (s, robot's clock).
+        place of `action`), "is_success", "is_intervention", "reward_source" ("rule"), "time" (s, robot's clock), and, where
+        episodes of an environment are of several bodies, "robot" and "task".
         """
         ...
 

@@ -121,6 +121,7 @@ class ChunkBuilder:
         ordered = np.asarray(info.get("intervene_action", action), np.float32)
         by_human = bool(info.get("is_intervention", False))
         self._make_room(executed, ordered)
+        self._robot, self._task = str(info.get("robot", self._robot)), str(info.get("task", self._task))
         row, before = self._rows, self._now
         now = float(info.get("time", before + self._period))
         columns = self._columns
@@ -202,16 +203,8 @@ class ChunkBuilder:
             task=self._task,
             kind=self._kind,
             obs={name: column[: n + 1].copy() for name, column in self._obs.items()},
-            action=own["action"],
-            ordered=own["ordered"],
-            reward=own["reward"],
-            terminated=own["terminated"],
-            truncated=own["truncated"],
-            success=own["success"],
-            policy_version=own["policy_version"],
-            is_intervention=own["is_intervention"],
             reward_source=tuple(self._sources),
-            time=own["time"],
+            **own,
             wall_time=self._chunk_wall,
             clock=self._clock,
             clock_offset=self._chunk_wall - self._chunk_began,

@@ -1,0 +1,107 @@
+"""One run, one policy, two arms: what each is given, how each is looked at, and what is refused."""
+
+import json
+from contextlib import closing
+
+import numpy as np
+import pytest
+from test_rlpd import TINY
+
+from baselines import bc, online, rlpd
+from baselines.config import Config
+from baselines.episodes import demonstrate, make
+from baselines.experience import OWN, mixture
+from baselines.play import Play, play
+from user_gym.errors import BadOption, UnknownName
+from user_gym.system import Buffer
+
+BOTH = "franka-fr3,arx-x5"
+NAMES = BOTH.split(",")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bodies") / "run"
+    config = Config(**TINY | {"steps": 300, "eval_every": 150, "learning_starts": 290, "demos": 2}, robot=BOTH, run_dir=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(online, "GLANCE", 1)
+        return config, rlpd.main(config)
+
+
+def test_each_arm_has_its_success_its_demonstrations_and_half_of_the_steps(finished):
+    config, summary = finished
+    assert list(summary["bodies"]) == NAMES
+    assert summary["success_rate"] == min(body["success_rate"] for body in summary["bodies"].values())
+    looks = json.loads((config.folder / "state.json").read_text())["curve"]
+    assert all(list(look["bodies"]) == NAMES for look in looks)
+    with Buffer.open(config.folder / "buffer", read_only=True) as buffer:
+        for place, name in enumerate(NAMES):
+            mine = buffer.view(f"robot = '{name}' AND task = 'PegInsert'")
+            tokens = mine.sample(20, np.random.default_rng(0)).obs["state"][:, -2:]
+            assert (tokens == np.eye(2)[place]).all()
+            assert len(mine.view("kind = 'demo' AND terminated")) == 2
+            assert abs(len(mine.view(OWN)) - config.steps / 2) <= 50  # an episode's steps, at most, apart
+
+
+def test_every_batch_has_equal_shares_of_both_arms_in_both_halves(finished):
+    config, _ = finished
+    with Buffer.open(config.folder / "buffer", read_only=True) as buffer:
+        batch = mixture(buffer, None, config)(buffer, np.random.default_rng(0))
+    assert batch.obs["state"][:, -2:].sum(axis=0).tolist() == [config.batch_size / 2] * 2
+    assert (batch.policy_version == -1).sum() == config.batch_size / 2  # demonstrations
+
+
+def test_demonstrations_that_are_missing_are_made_with_the_arm_that_lacks_them():
+    config = Config(**TINY, robot=BOTH)
+    with closing(make(config)) as env, Buffer.open(":memory:") as buffer:
+        alone = Config(**TINY, robot=NAMES[1])
+        demonstrate(env, buffer, config)
+        before = len(buffer)
+        demonstrate(env, buffer, config)
+        assert len(buffer) == before
+        counts = [len(buffer.view(f"robot = '{name}' AND terminated")) for name in NAMES]
+        assert counts == [alone.demos] * 2
+
+
+def test_the_arms_of_a_policy_are_played_one_at_a_time(finished):
+    config, summary = finished
+    result = play(Play(config.folder, robot="arx-x5", episodes=config.eval_episodes))
+    assert result.length == summary["bodies"]["arx-x5"]["mean_length"]
+    for robot in (None, "arx-l5"):
+        with pytest.raises(UnknownName, match=r"known: arx-x5, franka-fr3.*name one of them by --robot"):
+            play(Play(config.folder, robot=robot, episodes=1))
+
+
+def test_several_bodies_take_as_many_steps_each_as_one_alone():
+    assert Config(robot=BOTH).steps == 2 * Config().steps
+    mixed = Config(robot=NAMES[0], env_id="User/PegInsert-sim-v0,User/CapTighten-sim-v0")
+    assert mixed.steps == sum(Config(env_id=env_id).steps for env_id in mixed.env_id.split(","))
+    assert mixed.folder.name == "PegInsert-sim-v0+CapTighten-sim-v0-franka-fr3-state-seed0"
+
+
+def test_two_tasks_of_unlike_actions_are_learned_by_one_policy(tmp_path, monkeypatch):
+    monkeypatch.setattr(online, "GLANCE", 1)
+    config = Config(**TINY, env_id="User/PegInsert-sim-v0,User/PickPlace-sim-v0", run_dir=tmp_path / "run")
+    summary = rlpd.main(config)
+    assert summary is not None
+    assert list(summary["bodies"]) == ["PegInsert", "PickPlace"]
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"robot": "franka-fr3,franka-fr3"}, "robot 'franka-fr3,franka-fr3'; allowed: different ones"),
+        ({"robot": BOTH, "control": "joint", "demos": 0}, "axes of arx-x5 at PegInsert"),
+        ({"robot": BOTH, "address": "10.0.0.1"}, "None with several robots; put the robots into the inventory"),
+        ({"robot": "franka-fr3,frnka"}, "did you mean 'franka"),
+        ({"robot": BOTH, "batch_size": 3}, "batch_size"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_in_words(tmp_path, options, word):
+    with pytest.raises((BadOption, UnknownName), match=word):
+        rlpd.main(Config(**TINY | {"run_dir": tmp_path / "run"} | options))
+
+
+def test_other_baselines_learn_with_one_robot():
+    with pytest.raises(BadOption, match=r"robot 'franka-fr3,arx-x5'; allowed: one; .*baselines\.rlpd"):
+        bc.Config(robot=BOTH)
