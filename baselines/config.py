@@ -37,11 +37,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "eval_every": (1, math.inf),
     "eval_episodes": (1, math.inf),
 }
-# What RLPD takes where 0 is asked for; the reward of a longer task has a longer way back through the target critics.
-_USUAL = {"steps": 3500, "averaging": 0.005, "cloning": 0.0}
+# What RLPD takes where nothing is asked for; the reward of a longer task has a longer way back through the target critics.
+_USUAL = {"steps": 3500, "averaging": 0.005, "cloning": 0.0, "demos": 20}
+_NOTHING_ASKED = {"steps": 0, "averaging": 0, "cloning": 0, "demos": -1}
 _OF_TASKS: dict[str, dict[str, float]] = {
     "CapTighten": {"steps": 6000, "averaging": 0.02},  # 46 steps; insertions: 26
-    "PickPlace": {"steps": 8000, "averaging": 0.02, "cloning": 3.0},  # 69 steps
+    "PickPlace": {"steps": 6000, "averaging": 0.02, "cloning": 1.0, "demos": 60},  # 69 steps
 }
 _NO_OTHER_RUN = ("run_dir", "address", "twin", "metrics_port", "tensorboard", "wandb")
 
@@ -180,6 +181,9 @@ class Config(OnlineSetting):
     steps: int = 0
     """environment steps of training, of all bodies together; 0: as many as the task takes with each body, with margin over
     what the tuning seeds needed (ours)"""
+    demos: int = -1
+    """successful demonstrations by the scripted expert, with each body; -1: what suits the task, which is 20 (RLinf's), for
+    PickPlace 60 (ours); 0: none, which makes RLPD plain SAC"""
     experience: Path | None = None
     """buffer of an earlier run, such as runs/NAME/buffer: demonstrations and it share the half of each batch that is not the
     run's own"""
@@ -194,7 +198,7 @@ class Config(OnlineSetting):
     cloning: float = 0.0
     """weight of the actor's squared distance from what demonstrations ordered, beside the value of what it does, which is 1 at
     most where only success is rewarded (TD3+BC, Fujimoto and Gu 2021); 0: what suits the task, which is none, for PickPlace
-    3 (ours)"""
+    1 (ours)"""
     critics: int = 2
     """the lowest of two, drawn anew each time where there are more; ours, RLPD and RLinf: 10"""
     actor_every: int = 4
@@ -208,7 +212,7 @@ class Config(OnlineSetting):
         ids, robots = self.env_id.split(","), self.robot.split(",")
         usual = [_USUAL | _OF_TASKS.get(_task(env_id), {}) for env_id in ids for _ in robots]
         for name in _USUAL:
-            if getattr(self, name) == 0:
+            if getattr(self, name) == _NOTHING_ASKED[name]:
                 over = sum if name == "steps" else max
                 object.__setattr__(self, name, over(values[name] for values in usual))
         OnlineSetting.__post_init__(self)  # super() does not find its class where a dataclass has slots

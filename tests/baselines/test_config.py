@@ -45,7 +45,7 @@ def reach():
     [
         ({"steps": -1}, "steps -1; allowed: 1 or more"),
         ({"seed": -1}, "seed -1; allowed: 0 .. 99999"),
-        ({"demos": -1}, "demos -1; allowed: 0 or more"),
+        ({"demos": -2}, "demos -2; allowed: 0 or more"),
         ({"demo_noise": float("nan")}, "demo_noise nan; allowed: 0 .. 1"),
         ({"updates_per_step": -1}, "updates_per_step -1; allowed: 0.001 .. 1000"),
         ({"updates_per_step": float("inf")}, "updates_per_step inf"),
@@ -90,8 +90,10 @@ def test_a_task_that_takes_longer_is_learned_for_longer_unless_told():
 
 def test_only_the_longest_task_keeps_its_actor_at_the_demonstrations_unless_told():
     tasks = ("PegInsert", "Charger", "CapTighten", "PickPlace")
-    assert [Config(env_id=f"User/{task}-sim-v0").cloning for task in tasks] == [0.0, 0.0, 0.0, 3.0]
-    assert Config(env_id="User/PickPlace-sim-v0", cloning=0.1).cloning == 0.1
+    assert [Config(env_id=f"User/{task}-sim-v0").cloning for task in tasks] == [0.0, 0.0, 0.0, 1.0]
+    assert [Config(env_id=f"User/{task}-sim-v0").demos for task in tasks] == [20, 20, 20, 60]
+    told = Config(env_id="User/PickPlace-sim-v0", cloning=0.1, demos=0)
+    assert (told.cloning, told.demos) == (0.1, 0)
 
 
 def test_no_seed_lets_training_see_an_episode_of_the_evaluation():
