@@ -33,6 +33,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "actor_every": (1, math.inf),
     "temperature": (1e-8, 100.0),
     "target_entropy": (-1000.0, 1000.0),
+    "flow_steps": (1, 100),
     "patience": (1, math.inf),
     "eval_every": (1, math.inf),
     "eval_episodes": (1, math.inf),

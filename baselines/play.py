@@ -22,7 +22,7 @@ try:
     import torch
     import tyro
 
-    from baselines import bc, hg_dagger, rlpd
+    from baselines import bc, hg_dagger, rlpd, sac_flow
     from baselines.episodes import bodies, evaluate, make
     from baselines.online import Trainee, frozen
     from baselines.run_folder import newest
@@ -32,6 +32,7 @@ except ModuleNotFoundError as error:
 # By the method that a run's folder names: its configuration, and what makes its agent of two spaces and that.
 METHODS: Mapping[str, tuple[type[Setting], Callable[[Any, Any, Any], Trainee]]] = {
     "rlpd": (rlpd.Config, rlpd.Rlpd),
+    "sac-flow": (sac_flow.Config, sac_flow.SacFlow),
     "bc": (bc.Config, bc.Cloning),
     "hg-dagger": (hg_dagger.Config, bc.Cloning),
 }
@@ -42,7 +43,7 @@ class Play:
     """What is played, and where."""
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """of a run of baselines.rlpd, baselines.bc or baselines.hg_dagger"""
+    """of a run of baselines.rlpd, baselines.sac_flow, baselines.bc or baselines.hg_dagger"""
     env_id: str | None = None
     """where the policy acts; None: where it was trained"""
     robot: str | None = None
@@ -55,7 +56,7 @@ class Play:
     episodes: int = 50
     """their seeds are those of the evaluation that ends a run"""
     exploring: bool = False
-    """draw each action from the policy, as in training; else it is the policy's mean, which can stick where joints have
+    """draw each action from the policy, as in training; else it does what it thinks best, which can stick where joints have
     friction (benchmarks/results/real_friction.md)"""
 
     @property
