@@ -79,3 +79,13 @@ def test_noise_is_reproducible_and_stays_in_the_action_space(task):
 def test_noise_that_means_nothing_is_refused(task, noise):
     with pytest.raises(BadOption, match="noise"):
         PegInsertExpert(task, noise=noise)
+
+
+def test_a_human_who_takes_over_at_the_rim_searches_on_instead_of_lifting_the_peg(task):
+    expert, over = PegInsertExpert(task), task.goal + [0, 0, 0.025, 0, 0, 0]
+    for aside, turned, down in ((0.0025, 0.0, True), (0.0025, 0.1, False), (0.004, 0.0, False)):
+        here = resting(over + [aside, 0, 0, 0, 0, turned])
+        expert.take_over(here)
+        assert (expert.action(here)[2] < 0) == down
+        expert.reset()
+        assert expert.action(here)[2] > 0

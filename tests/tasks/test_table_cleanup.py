@@ -31,7 +31,7 @@ from user_gym.tasks.table_cleanup import (
     is_inside,
     opening,
 )
-from user_gym.tasks.table_cleanup_expert import TableCleanupExpert
+from user_gym.tasks.table_cleanup_expert import AROUND, TableCleanupExpert
 
 FR3 = specs.spec("franka-fr3")
 TASK = TableCleanup(FR3)
@@ -210,6 +210,25 @@ def test_an_expert_that_does_not_see_something_says_so() -> None:
         expert.watch(lambda hidden=hidden: replace(scene(), poses=hidden))
         with pytest.raises(BadOption, match=name):
             expert.action(state())
+
+
+@pytest.mark.parametrize(("lifted", "closes"), [(0.0, False), (0.02, True)])
+def test_who_takes_over_carries_on_with_what_is_held(lifted, closes) -> None:
+    at = item("can", y=-0.1, up=lifted - FLOOR)
+    held = replace(state(), tcp=np.array([*at[:3], 0, 0, 0]), gripper=np.float64(0.3))
+    expert = TableCleanupExpert(TASK)
+    expert.watch(lambda: scene(lid=OPEN, can=at))
+    expert.take_over(held)
+    assert (expert.action(held)[6] == -1.0) == closes
+
+
+@pytest.mark.parametrize(("x", "pushes"), [(AROUND[-1][0], True), (0.0, False)])
+def test_who_takes_over_behind_the_lid_pushes_on(x, pushes) -> None:
+    at = replace(state(), tcp=np.array([BOX_AT[0] + x, BOX_AT[1] + AROUND[-1][1], 0.12, 0, 0, 0]))
+    expert = TableCleanupExpert(TASK)
+    expert.watch(lambda: scene(lid=1.0))
+    expert.take_over(at)
+    assert (expert.action(at)[2] < 0) == pushes
 
 
 def test_infos_of_one_arm_and_of_many_tell_the_stage_from_the_first_on() -> None:

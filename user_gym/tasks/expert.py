@@ -17,6 +17,7 @@ from user_gym.tasks.scripted import ScriptedHand
 
 HOVER = 0.003  # m above the rim, where the peg is aligned before it descends
 ALIGNED = np.array([0.0008, 0.0008, np.inf, 0.01, 0.01, 0.015])  # m, rad: good enough to descend
+NEARLY = 0.05  # rad: pressing down turns it the rest of the way
 DESCENT = 0.010  # m per period in the air; slower than the arm could: a fast descent tilts the tool of a softly damped arm
 PRESS = 0.006  # m below the measured pose when in contact: 12 N at 2000 N/m
 STALLED = 0.0004  # m: less descent than this in a period means that the tip rests on something
@@ -65,6 +66,13 @@ class InsertionHand(ScriptedHand):
         self._resting = 0
         self._arc = 0.0
         self._left = np.zeros(2)
+
+    def take_over(self, state: RobotState) -> None:
+        """Search on, where the tip is at the rim and near enough: who lifted it would only set it down again."""
+        self.reset()
+        off = np.abs(self._over - state.tcp)
+        near = np.hypot(off[0], off[1]) <= self._search.radius and (off[3:] <= NEARLY).all()
+        self._descending = bool(near and state.tcp[2] < self._over[2] + HOVER)
 
     def inside(self, tcp: F64) -> bool:
         """Whether the tip is past the rim's edge."""

@@ -47,6 +47,10 @@ class ScriptedHand:
         """Forget the last episode."""
         raise NotImplementedError
 
+    def take_over(self, state: RobotState) -> None:
+        """Go on from where another left off. Most hands begin anew: that does for them."""
+        self.reset()
+
     def move(self, state: RobotState) -> F64:
         """What to add to the measured pose (6,) m, rad; where the task moves the gripper, then its order -1 .. 1."""
         raise NotImplementedError

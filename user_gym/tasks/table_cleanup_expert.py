@@ -44,6 +44,7 @@ HELD = (2 * HALF - 0.006, 2 * HALF + 0.010)  # m between fingers that have somet
 LOST = 0.025  # m from the TCP to the middle of what is held: it is not between the fingers
 STALLED = 0.0005  # m that fingers close in a period when they have met something
 PATIENCE = 15  # periods that fingers may take
+LIFTED = 0.005  # m above the table: another has it between the fingers
 LET_GO = 0.036  # m between fingers that touch nothing any more
 SLOW = 0.010  # m downwards a period beside an object; a fast descent tilts the tool of a softly damped arm,
 UPRIGHT = 0.04  # rad, and what it grips then swings back with the tool
@@ -90,13 +91,23 @@ class TableCleanupExpert(ScriptedHand):
         self._begin(Stage.APPROACH)
         self._passed = 0
 
+    def take_over(self, state: RobotState) -> None:
+        """Carry on with what is held already, push the lid from behind it; else as at the beginning."""
+        self.reset()
+        self._look()
+        left, behind = self._left(), self._seen["box"][0] + AROUND[-1][0] + REACHED
+        if not left and state.tcp[0] <= behind:
+            self._begin(Stage.SHUT)
+        for name in left:
+            item = self._seen[name]
+            lifted = item[2] - extents(name, item[3:])[2] > LIFTED
+            if lifted and np.linalg.norm(item[:3] - state.tcp[:3]) <= LOST:
+                self._name = name
+                self._begin(Stage.CARRY)
+
     def move(self, state: RobotState) -> F64:
         """What to add to the measured pose (6,) m, rad, then the gripper's order."""
-        scene = self.scene()
-        self._seen = {name: scene.pose(name) for name in (*self._objects, "box", "lid")}
-        for name, at in self._seen.items():
-            if not np.isfinite(at).all():
-                raise BadOption("scene", f"without the {name}", "one that tells where it is", "add a camera estimator")
+        self._look()
         width = float(state.gripper) * self._stroke
         self._periods += 1
         step = np.append(-state.tcp, 2 * WIDE / self._stroke - 1.0)  # upright, straight, open by half
@@ -112,6 +123,13 @@ class TableCleanupExpert(ScriptedHand):
         self._width = width
         step[5] = np.clip(step[5], -GENTLE, GENTLE)
         return step
+
+    def _look(self) -> None:
+        scene = self.scene()
+        self._seen = {name: scene.pose(name) for name in (*self._objects, "box", "lid")}
+        for name, at in self._seen.items():
+            if not np.isfinite(at).all():
+                raise BadOption("scene", f"without the {name}", "one that tells where it is", "add a camera estimator")
 
     def _begin(self, stage: Stage) -> None:
         self._stage, self._periods, self._width, self._leg, self._over = stage, 0, np.inf, 0, 0
