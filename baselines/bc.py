@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from baselines.command import command
 from baselines.config import Setting
-from user_gym.core import Batch, Policy
+from user_gym.core import Batch, Policy, real
 from user_gym.errors import BadOption, MissingExtra
 from user_gym.system import Buffer, Counters, Mixture
 from user_gym.system.atomic_file import write_json
@@ -52,6 +52,8 @@ class Config(Setting):
 
     updates: int = 4000
     """with one batch each; ours"""
+    weight_decay: float = 0.03
+    """of AdamW, so that the noise of few demonstrations is not learned by heart; ours"""
     eval_every: int = 1000
     """updates between two looks at the policy, 20 episodes each; they only draw the curve"""
 
@@ -62,6 +64,7 @@ class Config(Setting):
 
     def __post_init__(self) -> None:
         Setting.__post_init__(self)  # super() does not find its class where a dataclass has slots
+        real("weight_decay", self.weight_decay, 0.0, 100.0, "0 .. 100")
         if not self.demos:
             raise BadOption("demos", self.demos, "1 or more: there is nothing else to learn from")
 
@@ -85,6 +88,11 @@ class Cloned(Protocol):
         ...
 
     @property
+    def weight_decay(self) -> float:
+        """As Config.weight_decay."""
+        ...
+
+    @property
     def phases(self) -> Sequence[int]:
         """Updates of each phase of learning; over the last third of each the learning rate falls."""
         ...
@@ -100,7 +108,8 @@ class Cloning:
     """
 
     def __init__(self, observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, config: Cloned) -> None:
-        self._rate, self._ends = config.learning_rate, list(accumulate(config.phases, initial=0))
+        self._rate, self._decay = config.learning_rate, config.weight_decay
+        self._ends = list(accumulate(config.phases, initial=0))
         self._generator = torch.Generator().manual_seed(config.seed)
         cameras = {name: space.shape[:2] for name, space in observations.items() if space.dtype == np.uint8 and space.shape}
         with torch.random.fork_rng():
@@ -117,7 +126,9 @@ class Cloning:
     @cached_property
     def _optimiser(self) -> torch.optim.Optimizer:
         encoder = list(self.encoder.parameters()) if self.encoder else []
-        return torch.optim.Adam([self.actor, *encoder], self._rate, fused=True)  # made late: see baselines.rlpd
+        return torch.optim.AdamW(  # made late: see baselines.rlpd
+            [self.actor, *encoder], self._rate, weight_decay=self._decay, fused=True
+        )
 
     def update(self, batch: Batch) -> Mapping[str, float]:
         """One step towards what was ordered. The metric is of every 100th."""

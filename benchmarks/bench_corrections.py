@@ -1,11 +1,12 @@
 """Do a human's corrections lift a cloned policy, and more than as many demonstrations do?
 
     python -m benchmarks.bench_corrections
+    python -m benchmarks.bench_corrections --env-id User/TableCleanup-sim-v0 --demos 20 --steps 40000 --patience 20
 
 Behaviour cloning on so few demonstrations that it succeeds now and then; the same policy lifted by HG-DAgger; and the control:
-behaviour cloning on those and so many more demonstrations that the expert's steps are as many as HG-DAgger had, with as many
-updates. One process, one thread, one run after the other. The table goes to benchmarks/results/corrections.md, after every seed
-as far as it has got.
+behaviour cloning on so many demonstrations that the expert's steps are as many as HG-DAgger had, with as many updates, and
+demonstrated as steadily as the human corrects. One process, one thread, one run after the other. A task's part of
+benchmarks/results/corrections.md is written after every seed, as far as it has got.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ def outcome(config: hg_dagger.Config, folder: Path, start: tuple[float, float] =
         return None
     corrected = hg_dagger.main(replace(config, film=False, run_dir=folder / f"corrected-{config.seed}"))
     assert corrected is not None, "interrupted"
-    demos = demonstrations(cloning, corrected["labels"])
-    control = bc.main(replace(cloning, demos=demos, updates=corrected["updates"], run_dir=folder / f"control-{config.seed}"))
+    more = replace(cloning, demo_noise=config.human_noise)
+    demos = demonstrations(more, corrected["labels"])
+    control = bc.main(replace(more, demos=demos, updates=corrected["updates"], run_dir=folder / f"control-{config.seed}"))
     return Outcome(
         config.seed, cloned["success_rate"], corrected["success_rate"], control["success_rate"],
         (cloned["labels"], corrected["labels"], control["labels"]), demos, corrected["episodes"],
@@ -102,30 +104,35 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def bench(config: hg_dagger.Config, seeds: Sequence[int], folder: Path, kept: Callable[[str], object]) -> None:
+def bench(
+    config: hg_dagger.Config, seeds: Sequence[int], start: tuple[float, float], folder: Path, kept: Callable[[str], object]
+) -> None:
     """All seeds; `kept` gets the whole table, and what it was measured on, after each that is not passed over."""
     began, outcomes, passed = describe(), [], []
     for seed in seeds:
-        found = outcome(replace(config, seed=seed), folder)
+        found = outcome(replace(config, seed=seed), folder, start)
         if found is None:
             passed.append(seed)
         else:
             outcomes.append(found)
-            kept(_text(config, outcomes, passed, began))
+            kept(_text(config, start, outcomes, passed, began))
 
 
-def _text(config: hg_dagger.Config, outcomes: Sequence[Outcome], passed: Sequence[int], began: str) -> str:
+def _text(
+    config: hg_dagger.Config, start: tuple[float, float], outcomes: Sequence[Outcome], passed: Sequence[int], began: str
+) -> str:
     return f"""# Corrections by a human, scripted
 
 Began: {began}. Ended: {describe()}. torch {torch.__version__}.
 The machine is shared with others: trust seconds of CPU before seconds of wall. One process, one torch thread.
 
 {config.env_id}, {config.robot}, {config.demos} demonstrations to begin with. How good a clone of so few is differs from seed
-to seed: those whose clone does not succeed in {START[0]} to {START[1]} of the episodes were passed over ({passed or "none"}).
+to seed: those whose clone does not succeed in {start[0]} to {start[1]} of the episodes were passed over ({passed or "none"}).
 Success is that of the last policy, without help, deterministic, over {config.eval_episodes} episodes that are the same for all;
 strict. HG-DAgger: {config.steps} environment steps, {config.updates_before} updates before them and
-{config.updates_per_step:g} for each; the human takes over after {config.patience} periods without progress. Control: behaviour
-cloning on more demonstrations, at least as many steps of the expert as HG-DAgger learned from, and as many updates.
+{config.updates_per_step:g} for each; the human takes over after {config.patience} periods without progress; noise of the
+first demonstrations {config.demo_noise:g}, of the human {config.human_noise:g}. Control: behaviour cloning on demonstrations
+with the human's noise, at least as many steps of the expert as HG-DAgger learned from, and as many updates.
 Hyperparameters were chosen on the seeds 0 to 4 and 10 to 16; those below are held out.
 
 {table(outcomes)}"""
@@ -148,15 +155,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = hg_dagger.Config()
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(FIRST_SEED, FIRST_SEED + 10)))
-    parser.add_argument("--demos", type=int, default=default.demos, help="that are cloned first")
-    parser.add_argument("--steps", type=int, default=default.steps)
-    parser.add_argument("--patience", type=int, default=default.patience)
+    parser.add_argument("--start", type=float, nargs=2, default=START, help="success of a clone that is corrected")
+    for name in ("env_id", "demos", "steps", "patience", "updates_before", "updates_per_step", "batch_size", "hidden"):
+        usual = getattr(default, name)
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(usual), default=usual)
     parser.add_argument("--out", type=Path, help="where the table goes, instead of benchmarks/results/corrections.md")
-    given = parser.parse_args()
+    given = vars(parser.parse_args())
+    seeds, start, out = given.pop("seeds"), tuple(given.pop("start")), given.pop("out")
     torch.set_num_threads(1)
-    config = replace(default, demos=given.demos, eval_every=given.steps, steps=given.steps, patience=given.patience)
+    config = replace(default, **given, eval_every=given["steps"])
     with tempfile.TemporaryDirectory() as folder:
-        kept = (
-            (lambda text: keep("corrections", text)) if given.out is None else (lambda text: given.out.write_text(text + "\n"))
-        )
-        bench(config, given.seeds, Path(folder), kept)
+        kept = (lambda text: keep("corrections", text)) if out is None else (lambda text: out.write_text(text + "\n"))
+        bench(config, seeds, start, Path(folder), kept)

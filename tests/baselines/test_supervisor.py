@@ -73,10 +73,26 @@ def test_a_new_episode_is_watched_from_its_start():
 
 
 def test_a_task_whose_progress_cannot_be_seen_and_no_patience_are_refused():
-    with pytest.raises(BadOption, match=r"task 'PickPlace'; allowed: one whose progress can be seen: Charger, PegInsert"):
+    with pytest.raises(
+        BadOption, match=r"task 'PickPlace'; allowed: one whose progress can be seen: Charger, PegInsert, TableCleanup"
+    ):
         Supervisor(SimpleNamespace(name="PickPlace"), Hand(), 3)
     with pytest.raises(BadOption, match="patience 0"):
         Supervisor(TASK, Hand(), 0)
+
+
+def test_one_who_clears_the_table_as_the_expert_does_is_left_alone_to_the_end():
+    env = make(Setting(env_id="User/TableCleanup-sim-v0"))
+    expert, core = hand(env, 0.05), env.unwrapped
+    supervisor = Supervisor(core.task, hand(env), 25)
+    env.reset(seed=0)
+    over, info = False, {}
+    while not over:
+        assert not supervisor.read(core.state).active
+        *_, terminated, truncated, info = env.step(expert.action(core.state))
+        over = terminated or truncated
+    env.close()
+    assert info["is_success"]
 
 
 def test_a_policy_that_goes_straight_down_inserts_the_peg_with_help():
