@@ -1,7 +1,7 @@
 """What a run is, as the command line takes it: what all runs have, what runs on an environment have, and RLPD's.
 
 Where a number comes from: "RLPD" is Ball et al. 2023, "RLinf" its peg insertion on a real arm, which follows SERL; "ours" was
-tuned on the training seeds 0 to 4, for PickPlace on 10 and 11, and on no others.
+tuned on the training seeds 0 to 4, for PickPlace and Charger on 10 and 11, and on no others.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from baselines.rewards import RULE, parse
 from user_gym.errors import BadOption
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -42,6 +43,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 _USUAL = {"steps": 3500, "averaging": 0.005, "cloning": 0.0, "demos": 20}
 _NOTHING_ASKED = {"steps": 0, "averaging": 0, "cloning": 0, "demos": -1}
 _OF_TASKS: dict[str, dict[str, float]] = {
+    "Charger": {"steps": 5000},
     "CapTighten": {"steps": 6000, "averaging": 0.02},  # 46 steps; insertions: 26
     "PickPlace": {"steps": 6000, "averaging": 0.02, "cloning": 1.0, "demos": 60},  # 69 steps
 }
@@ -157,6 +159,9 @@ class OnlineSetting(Setting):
     """updates for each environment step; ours, RLPD: 20"""
     learning_starts: int = 100
     """environment steps before the first update that is made for them; ours"""
+    reward: str = RULE
+    """who rewards the run: rule, classifier:FILE, human:PORT or human:keyboard; several with , (the first who has a verdict) or
+    + (the sum). Evaluation is always the rule's"""
     eval_every: int = 500
     """environment steps between two looks at the deterministic policy, 20 episodes each; they only draw the curve"""
     metrics_port: int | None = None
@@ -170,6 +175,12 @@ class OnlineSetting(Setting):
     def suffix(self) -> str:
         """As Setting.suffix."""
         return "-async" * self.asynchronous
+
+    def __post_init__(self) -> None:
+        Setting.__post_init__(self)  # super() does not find its class where a dataclass has slots
+        parse(self.reward)
+        if self.reward != RULE and ("," in self.robot or "," in self.env_id):
+            raise BadOption("reward", self.reward, f"{RULE!r}, where one policy has several bodies")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium
 
 from baselines.config import Config, Setting
+from baselines.rewards import relabelled
 from user_gym.core import Chunk, Storage
 from user_gym.errors import BadOption, Gone
 from user_gym.system import Buffer, Counters, Fresh, Mixture, spec_hash
@@ -65,7 +66,7 @@ def mixture(buffer: Buffer | Fresh, earlier: Storage | None, config: Config) -> 
     parts: list[tuple[Storage, float]] = []
     for one in config.each:
         mine = f" AND {of(one)}" if len(config.each) > 1 else ""
-        own = buffer.part(OWN + mine) if isinstance(buffer, Fresh) else buffer.view(OWN + mine)
+        own = buffer.part(OWN + mine) if isinstance(buffer, Fresh) else relabelled(buffer, OWN + mine, config.reward)
         before: list[Storage] = [] if earlier is None else [earlier.view(of(one)) if mine else earlier]
         if config.demos or not before:
             before.insert(0, buffer.view(DEMOS + mine))

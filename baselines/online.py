@@ -16,6 +16,7 @@ from baselines.config import OnlineSetting, Setting
 from baselines.episodes import GLANCE_SEED, bodies, demonstrate, evaluate, make
 from baselines.experience import OWN, counted, open_buffer
 from baselines.report import Clock, Live, draw_curve, sinks, write_film
+from baselines.rewards import judged, without_people
 from baselines.run_folder import Run
 from user_gym.core import Agent, Policy, Storage, Weights
 from user_gym.errors import MissingSystem
@@ -128,7 +129,7 @@ def _learn(
     checkpoint = run.restore(agent.restore)
     if run.curve and run.curve[-1]["env_steps"] >= config.steps:
         return True
-    demonstrate(judge, buffer, config)  # where they are two, not env: that one is the collector's
+    demonstrate(without_people(judge, config.reward), buffer, config)  # of two not env: that one is the collector's
     sampler = method.sampler(buffer)
     if checkpoint is None:
         rehearse(agent, sampler, buffer, config.seed, config.updates_before)
@@ -172,11 +173,12 @@ def _learn(
         Live(board, config.steps) as live,
         Recorder(watchers) as recorder,
         TrainingWatch(recorder, buffer, Broadcaster(counters.version), run=run.folder.name, robot=config.robot) as watch,
+        judged(env, config.reward, buffer, counters.episodes) as rewarded,
     ):
         for endpoint in (sink for sink in watchers if isinstance(sink, Endpoint)):
             print(f"metrics: {endpoint.url}")
         result = train(
-            env, agent, watch.storage, steps=config.steps, updates_per_step=config.updates_per_step,
+            rewarded, agent, watch.storage, steps=config.steps, updates_per_step=config.updates_per_step,
             synchronous=not config.asynchronous, learning_starts=config.learning_starts, sampler=sampler, seed=config.seed,
             publish_every=max(1, round(config.updates_per_step)), robot=config.robot, task=_task(judge, config).name,
             start=counters, progress_every=config.eval_every, broadcaster=watch.broadcaster, watch=watch,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from user_gym.core import Policy
 
 _OF_THE_PLAN = {"tolerance", "asynchronous", "run_dir", "film", "eval_every", "eval_episodes", "experience", "where"}
-_OF_THE_PLAN |= {"metrics_port", "tensorboard", "wandb"}
+_OF_THE_PLAN |= {"metrics_port", "tensorboard", "wandb", "reward"}
 
 
 def config(options: Mapping[str, Any]) -> Config:

@@ -1,0 +1,163 @@
+"""A run that somebody else than the rule rewards: who gave each reward, what late verdicts do, and who evaluates."""
+
+import http.client
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import online, rlpd
+from baselines.config import Config
+from baselines.experience import DEMOS, OWN, mixture
+from baselines.rewards import asks_a_person, judged, parse
+from user_gym.errors import BadOption, Busy, WrongRun
+from user_gym.rewards import Network, VerdictPage
+from user_gym.system import Buffer, ChunkBuilder
+from user_gym.system.verdicts import Verdicts
+
+TINY = {
+    "steps": 40, "learning_starts": 10, "eval_every": 20, "eval_episodes": 2, "demos": 1, "batch_size": 8, "hidden": 8,
+    "film": False,
+}  # fmt: skip
+HEIGHT = 2  # entry of the state
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr(online, "GLANCE", 1)
+
+
+def network(below):
+    """Success where the height is below so many units."""
+    first = np.zeros((1, 19, 2), np.float32)
+    first[0, HEIGHT] = 1, -1
+    second = np.array([[[-50.0], [50.0]]], np.float32)  # of max(0, x), max(0, -x): -50 x
+    return Network(
+        np.zeros(19, np.float32), np.ones(19, np.float32), (first, second),
+        (np.zeros((1, 1, 2), np.float32), np.full((1, 1, 1), 50.0 * below, np.float32)), 0.5,
+    )  # fmt: skip
+
+
+def sources(folder, where):
+    with Buffer.open(folder / "buffer", read_only=True) as buffer:
+        return set(buffer.steps(buffer.view(where).numbers(), ("reward_source",))["reward_source"].tolist())
+
+
+def test_a_classifier_alone_rewards_steps_and_demonstrations_and_the_rule_evaluates(tmp_path) -> None:
+    file, folder = tmp_path / "high.npz", tmp_path / "run"
+    network(below=4.5).save(file)  # 9 cm over the goal: every hand gets there soon, and the rule calls none of it success
+    summary = rlpd.main(Config(**TINY, reward=f"classifier:{file}", run_dir=folder))
+    assert summary is not None
+    assert sources(folder, OWN) == sources(folder, DEMOS) == {"classifier"}
+    with Buffer.open(folder / "buffer", read_only=True) as buffer:
+        demo = buffer.read(buffer.view(DEMOS).numbers())
+    assert demo.reward.tolist() == [*[0.0] * (len(demo.reward) - 1), 1.0]
+    assert demo.next_obs["state"][-1, HEIGHT] < 4.5
+    assert demo.next_obs["state"][-1, HEIGHT] > 3
+    assert summary["success_rate"] == 0
+    assert json.loads((folder / "config.json").read_text())["reward"] == f"classifier:{file}"
+
+
+def test_a_person_ends_episodes_of_a_run_through_the_page(tmp_path, capsys, monkeypatch) -> None:
+    stop, pressed = threading.Event(), []
+    opened = VerdictPage.open
+
+    def press(url):
+        host, port = url.removeprefix("http://").split(":")
+        while not stop.wait(0.005):
+            connection = http.client.HTTPConnection(host, int(port), timeout=5)
+            try:
+                connection.request("POST", "/success")
+                pressed.append(connection.getresponse().status)
+            except OSError:  # the run is over
+                return
+            finally:
+                connection.close()
+
+    def opening(page):
+        opened(page)
+        thread.append(threading.Thread(target=press, args=(page.url,)))
+        thread[0].start()
+
+    thread: list[threading.Thread] = []
+    monkeypatch.setattr(VerdictPage, "open", opening)
+    try:
+        assert rlpd.main(Config(**TINY, reward="human:0,rule", run_dir=tmp_path / "run")) is not None
+    finally:
+        stop.set()
+        thread[0].join(10)
+    assert 200 in pressed
+    assert "verdicts: http://127.0.0.1:" in capsys.readouterr().out
+    assert sources(tmp_path / "run", DEMOS) == {"rule"}  # nobody is asked about those
+    assert "human" in sources(tmp_path / "run", OWN)
+    with Buffer.open(tmp_path / "run" / "buffer", read_only=True) as buffer:
+        said = buffer.view(f"{OWN} AND reward_source = 'human'")
+        assert (said.read(said.numbers()).reward == 1).all()
+        assert len(said) == len(said.view("terminated"))
+
+
+def test_a_run_learns_from_a_late_verdict(tmp_path) -> None:
+    config = Config(**TINY, reward="human:0")
+    with Buffer.open(tmp_path / "buffer") as buffer:
+        builder = ChunkBuilder("collector-0", "r", "t", max_seconds=1e6)
+        builder.start({"state": np.zeros(2, np.float32)}, 0)
+        chunk = None
+        for step in range(4):
+            state = {"state": np.zeros(2, np.float32)}
+            chunk = builder.add(np.zeros(1, np.float32), 0.0, False, step == 3, {"reward_source": "human"}, state, 0)
+        assert chunk is not None
+        buffer.append(chunk)
+        draw, rng = mixture(buffer, None, config), np.random.default_rng(0)
+        assert draw(buffer, rng).reward.sum() == 0
+        with Verdicts(buffer) as verdicts:
+            verdicts.tell(0, True)
+            due = time.monotonic() + 10
+            while not draw(buffer, rng).reward.any() and time.monotonic() < due:
+                time.sleep(0.01)
+        batch = mixture(buffer, None, config)(buffer, rng)
+        assert {*batch.reward.tolist()} == {0.0, 1.0}
+        assert np.array_equal(batch.reward == 1, batch.terminated)
+        assert mixture(buffer, None, Config(**TINY))(buffer, rng).reward.sum() == 0  # nobody was asked: as it was stored
+
+
+def test_what_the_rule_rewards_is_stepped_as_it_is() -> None:
+    env = object()
+    with judged(env, "rule", None, 0) as same:  # pyright: ignore[reportArgumentType]
+        assert same is env
+
+
+def test_names_of_judges() -> None:
+    assert parse("human:80,classifier:a/b.npz+rule") == ((("human", "80"),), (("classifier", "a/b.npz"), ("rule", "")))
+    assert asks_a_person("rule, human:keyboard")
+    assert not asks_a_person("classifier:human:1")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "rules", "rule:", "classifier", "classifier:", "human", "human:", "human:99999", "human:-1", "rule,,rule", "+",
+             "human:0,human:keyboard"],
+)  # fmt: skip
+def test_a_judge_that_nobody_knows_is_refused(text) -> None:
+    with pytest.raises(BadOption, match="reward"):
+        Config(reward=text)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
+    with pytest.raises(WrongRun, match=r"none\.npz"):
+        rlpd.main(Config(**TINY, reward=f"classifier:{tmp_path / 'none.npz'}", run_dir=tmp_path / "run"))
+
+
+def test_a_port_that_is_taken_is_named(tmp_path) -> None:
+    class Nobody:
+        episode = -1
+
+        def tell(self, success, episode=None):
+            return 0
+
+    with VerdictPage(Nobody()) as page:
+        port = page.url.rpartition(":")[2]
+        with pytest.raises(Busy, match=port):
+            rlpd.main(Config(**TINY, reward=f"human:{port},rule", run_dir=tmp_path / "run"))
