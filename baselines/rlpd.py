@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from baselines.command import command
 from baselines.config import Config
 from user_gym.core import F32, Batch, Policy
+from user_gym.embodiment import AXES
 from user_gym.errors import MissingExtra
 
 try:
@@ -45,6 +46,11 @@ def critic_target(reward: Tensor, terminated: Tensor, next_value: Tensor, discou
     # Of the future the reward alone counts, not the entropy of acting in it (RLPD's backup_entropy=False): with a reward of one
     # at the very end, values are the discounted chance of success, and a bonus for being undecided would drown it.
     return reward + discount * torch.where(terminated, 0.0, next_value)
+
+
+def had(action: Tensor, batch: Batch) -> Tensor:
+    """Of actions (batch, axes) what the bodies of a batch have, zero elsewhere: of one body all, see user_gym.embodiment."""
+    return action * torch.from_numpy(batch.obs[AXES]) if AXES in batch.obs else action
 
 
 class Rlpd:
@@ -105,9 +111,9 @@ class Rlpd:
         # order. After 3000 steps of peg insertion (franka-fr3, seeds 0 and 1): executed 0 and 39, ordered 50 and 50 of 50.
         reward, terminated, ordered = (torch.from_numpy(x) for x in (batch.reward, batch.terminated, batch.ordered))
         x, after = (seen(self.encoder, obs, self._generator) for obs in (batch.obs, batch.next_obs))
-        after = after.detach()
+        after, ordered = after.detach(), had(ordered, batch)
         with torch.no_grad():
-            future_action, _ = self.draw(after)
+            future_action = had(self.draw(after)[0], batch)
             future = self._critic(self.target, torch.cat([after, future_action], -1))[..., 0]
             wanted = critic_target(reward, terminated, self._lowest(future), self.config.discount)
         values = self._critic(self.critic, torch.cat([x, ordered], -1))[..., 0]
@@ -119,7 +125,7 @@ class Rlpd:
         self.updates += 1
         self._slow_down()
         if self.updates % self.config.actor_every == 0:
-            self._improve_actor(x.detach(), ordered, torch.from_numpy(batch.policy_version < 0))
+            self._improve_actor(x.detach(), ordered, batch)
         if self.updates % 100 == 0:
             alpha = self.log_alpha.detach().exp()
             self._metrics |= {
@@ -141,15 +147,17 @@ class Rlpd:
         """What the actor's network says: mean and log standard deviation (batch, 2 axes) before the tanh."""
         return self._actor(self.actor, features)[0]
 
-    def _improve_actor(self, x: Tensor, ordered: Tensor, shown: Tensor) -> None:
-        """Towards what the critics value and, with `cloning`, towards what was ordered where that was `shown`, not tried."""
-        action, log_density = self.draw(x)
+    def _improve_actor(self, x: Tensor, ordered: Tensor, batch: Batch) -> None:
+        """Towards what the critics value and, with `cloning`, towards what was ordered where that was shown, not tried."""
+        drawn, log_density = self.draw(x)
+        action = had(drawn, batch)
         value = self._critic(self.critic.detach(), torch.cat([x, action], -1))[..., 0].mean(0)
         surprise = log_density.detach().mean() + self.config.target_entropy
         loss = (self.log_alpha.detach().exp() * log_density - value).mean() - self.log_alpha * surprise
         if self.config.cloning:
             # Without it, critics that never saw an episode end believe in hovering over the box with the duck in hand: values
             # of 1.8 where 1 is the most, 0.00 success after 8000 steps of picking and placing (franka-fr3, seed 10).
+            shown = torch.from_numpy(batch.policy_version < 0)
             loss = loss + self.config.cloning * (shown * (action - ordered).square().sum(-1)).mean()
         self._actor_optimiser.zero_grad()
         loss.backward()

@@ -2,10 +2,11 @@
 
 import json
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_rlpd import TINY
+from test_rlpd import TINY, batch, spaces
 
 from baselines import bc, online, rlpd
 from baselines.config import Config
@@ -46,9 +47,9 @@ def test_each_arm_has_its_success_its_demonstrations_and_half_of_the_steps(finis
 def test_every_batch_has_equal_shares_of_both_arms_in_both_halves(finished):
     config, _ = finished
     with Buffer.open(config.folder / "buffer", read_only=True) as buffer:
-        batch = mixture(buffer, None, config)(buffer, np.random.default_rng(0))
-    assert batch.obs["state"][:, -2:].sum(axis=0).tolist() == [config.batch_size / 2] * 2
-    assert (batch.policy_version == -1).sum() == config.batch_size / 2  # demonstrations
+        drawn = mixture(buffer, None, config)(buffer, np.random.default_rng(0))
+    assert drawn.obs["state"][:, -2:].sum(axis=0).tolist() == [config.batch_size / 2] * 2
+    assert (drawn.policy_version == -1).sum() == config.batch_size / 2  # demonstrations
 
 
 def test_demonstrations_that_are_missing_are_made_with_the_arm_that_lacks_them():
@@ -85,6 +86,21 @@ def test_two_tasks_of_unlike_actions_are_learned_by_one_policy(tmp_path, monkeyp
     summary = rlpd.main(config)
     assert summary is not None
     assert list(summary["bodies"]) == ["PegInsert", "PickPlace"]
+
+
+def test_what_is_ordered_of_an_axis_that_the_body_lacks_teaches_nothing():
+    observations, actions = spaces()
+    lacking, learned = np.array([[1, 0]] * 16, np.float32), []
+    for axes, second in ((lacking, 0.3), (lacking, -0.7), (np.ones((16, 2), np.float32), -0.7)):
+        one = batch()
+        ordered = np.stack([one.ordered[:, 0], np.full(16, second, np.float32)], 1)
+        seen, after = ({**obs, "axes": axes} for obs in (one.obs, one.next_obs))
+        agent = rlpd.Rlpd(observations, actions, Config(hidden=8, actor_every=1))
+        agent.update(replace(one, obs=seen, next_obs=after, ordered=ordered))
+        learned.append((agent.critic.detach().numpy().copy(), agent.actor.detach().numpy().copy()))
+    for one, other in zip(learned[0], learned[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not np.array_equal(learned[0][0], learned[2][0])
 
 
 @pytest.mark.parametrize(
