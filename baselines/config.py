@@ -44,7 +44,6 @@ _USUAL = {"steps": 3500, "averaging": 0.005, "cloning": 0.0, "demos": 20}
 _NOTHING_ASKED = {"steps": 0, "averaging": 0, "cloning": 0, "demos": -1}
 _OF_TASKS: dict[str, dict[str, float]] = {
     "Charger": {"steps": 5000},
-    "Charger": {"steps": 5000},
     "CapTighten": {"steps": 6000, "averaging": 0.02},  # 46 steps; insertions: 26
     "PickPlace": {"steps": 6000, "averaging": 0.02, "cloning": 1.0, "demos": 60},  # 69 steps
 }
