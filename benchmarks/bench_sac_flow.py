@@ -2,7 +2,8 @@
 
     python -m benchmarks.bench_sac_flow
 
-Both with their defaults, seed by seed in turns, in one process with one thread. The table goes to
+Both with their defaults, and RLPD with SAC-Flow's cloning term, which its default has not; seed by seed in turns, in one
+process with one thread. The table goes to
 benchmarks/results/sac_flow.md, after every run as far as it has got.
 """
 
@@ -41,15 +42,20 @@ class Row(NamedTuple):
     cpu: float  # s, of training
 
 
+def named(config: Config) -> str:
+    """Of the table: method and what it clones."""
+    return f"{config.method}, cloning {config.cloning:g}"
+
+
 def trained(config: Config, folder: Path) -> Row:
     """One run, through the same function as the command."""
-    config = replace(config, run_dir=folder / f"{config.method}-{config.seed}", film=False)
+    config = replace(config, run_dir=folder / f"{named(config)}, seed {config.seed}", film=False)
     summary = MAINS[config.method](config)
     assert summary is not None, "interrupted"
     curve = json.loads((config.folder / "state.json").read_text())["curve"]
     to_95 = [next((look["env_steps"] for look in curve if (look[kind] or 0.0) >= 0.95), None) for kind in KINDS]
     drawn = play(Play(config.folder, episodes=config.eval_episodes, exploring=True)).success
-    return Row(config.method, config.seed, summary["success_rate"], drawn, to_95, summary["train_cpu_s"])
+    return Row(named(config), config.seed, summary["success_rate"], drawn, to_95, summary["train_cpu_s"])
 
 
 def line(row: Row) -> str:
@@ -71,19 +77,18 @@ def bench(configs: Sequence[Config], folder: Path, kept: Callable[[str], object]
     began, rows = describe(), list[Row]()
     for config in configs:
         rows.append(trained(config, folder))
-        methods = [[row for row in rows if row.method == method] for method in MAINS]
+        methods = [[row for row in rows if row.method == method] for method in dict.fromkeys(row.method for row in rows)]
         lines = [line(row) for row in rows] + [together(found) for found in methods if len(found) > 1]
         kept(f"""# SAC-Flow beside RLPD
 
 Began: {began}. Ended: {describe()}. torch {torch.__version__}.
 The machine is shared with others: seconds are of CPU, of training, without looks. One process, one torch thread.
 
-{config.task}, {config.robot}, {config.demos} demonstrations, {config.steps} environment steps of training, both methods with
-their defaults and equal critics, updates and batches; SAC-Flow has a cloning term besides, RLPD here has none. Success is that
-of the last policy, strict, over {config.eval_episodes} episodes that are the same for all rows. Deterministic: of RLPD the
-mean, of SAC-Flow draws with the same noise in each episode; drawn: as in training. "Steps to .95": the first look, one every
-{config.eval_every} steps, with at least 95 % of {GLANCE} other deterministic episodes successful, or of the newest 20 of
-training, whose actions are drawn.
+{config.task}, {config.robot}, {config.demos} demonstrations, {config.steps} environment steps of training; equal critics,
+updates and batches. Success is that of the last policy, strict, over {config.eval_episodes} episodes, the same for all rows.
+Deterministic: of RLPD the mean, of SAC-Flow draws with the same noise in each episode; drawn: as in training. "Steps to .95":
+the first look, one every {config.eval_every} steps, with at least 95 % of {GLANCE} other deterministic episodes successful,
+or of the newest 20 of training, whose actions are drawn.
 
 | method | training seed | deterministic | drawn | steps to .95, deterministic | steps to .95, drawn | s CPU |
 {"| --- " * 7}|
@@ -102,8 +107,8 @@ def test_the_table_has_a_row_for_each_run_and_one_for_each_method(tmp_path):
     configs = [kind(seed=seed, **few) for seed in (0, 1) for kind in (sac_flow.Config, Config)]
     texts: list[str] = []
     bench(configs, tmp_path, texts.append)
-    assert [text.count("\n| sac-flow |") for text in texts] == [1, 1, 3, 3]
-    assert texts[-1].count("| rlpd |") == 3
+    assert [text.count("\n| sac-flow, cloning 1 |") for text in texts] == [1, 1, 3, 3]
+    assert texts[-1].count("| rlpd, cloning 0 |") == 3
     assert texts[-1].count("| all |") == 2
 
 
@@ -113,7 +118,9 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, help="where the table goes, instead of benchmarks/results/sac_flow.md")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    configs = [kind(seed=seed) for seed in given.seeds for kind in (sac_flow.Config, Config)]
+    configs = [
+        c for seed in given.seeds for c in (sac_flow.Config(seed=seed), Config(seed=seed), Config(seed=seed, cloning=1.0))
+    ]
     with tempfile.TemporaryDirectory() as folder:
         bench(
             configs,
