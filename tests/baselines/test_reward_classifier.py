@@ -1,0 +1,152 @@
+"""The classifier's training command: which frames it takes, what it holds out, and what it says of itself."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import reward_classifier
+from baselines.reward_classifier import CHOOSE, LEARN, REPORT, Frames, Options, frames, quality, split, threshold
+from user_gym.errors import BadOption
+from user_gym.rewards import Classifier
+from user_gym.system import Buffer, ChunkBuilder
+
+QUICK = {"updates": 150, "hidden": 16, "members": 2, "batch_size": 64, "learning_rate": 1e-2}
+
+
+def fill(buffer, episodes=60, steps=12, width=2, robot="r", source="hands"):
+    """Episodes whose state falls; two of three succeed, where it gets below zero. The rest end above."""
+    rng = np.random.default_rng(0)
+    for episode in range(episodes):
+        floor = -0.1 if episode % 3 else 0.4
+        heights = np.linspace(1, floor, steps + 1) + rng.uniform(0, 0.05)
+        rows = np.concatenate([heights[:, None], rng.standard_normal((steps + 1, width - 1))], 1).astype(np.float32)
+        builder = ChunkBuilder(source, robot, "t", max_seconds=0.5)
+        builder.start({"state": rows[0]}, episode)
+        for step in range(steps):
+            last = step == steps - 1
+            won = last and bool(episode % 3)
+            chunk = builder.add(
+                np.zeros(1, np.float32), float(won), won, last and not won, {"is_success": won}, {"state": rows[step + 1]}, 0
+            )
+            if chunk is not None:
+                buffer.append(chunk)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.set_num_threads(1)
+    with Buffer.open(tmp_path / "buffer") as buffer:
+        fill(buffer)
+    return tmp_path
+
+
+def test_frames_are_what_steps_led_to_and_success_is_the_last_of_a_good_episode(folder) -> None:
+    with Buffer.open(folder / "buffer", read_only=True) as buffer:
+        found = frames(buffer, "TRUE", "success AND terminated")
+        part = frames(buffer, "episode = 4", "success AND terminated")
+        stored = buffer.read(buffer.numbers())
+    assert np.array_equal(found.state, stored.next_obs["state"])
+    assert found.success.tolist() == [step == 11 and episode % 3 > 0 for episode in range(60) for step in range(12)]
+    assert found.episode.tolist() == [episode for episode in range(60) for _ in range(12)]
+    assert np.array_equal(part.state, found.of(np.array([4])).state)
+    assert part.success.sum() == 1
+
+
+def test_what_a_person_labelled_can_be_success(folder) -> None:
+    with Buffer.open(folder / "buffer") as buffer:
+        buffer.view("episode = 3").relabel("verdict", lambda chunk: chunk.truncated.astype(np.float32), "human")
+        found = frames(buffer, "TRUE", "verdict > 0.5")
+    assert np.flatnonzero(found.success).tolist() == [3 * 12 + 11]
+
+
+def test_episodes_stay_whole_and_nobody_learns_from_what_is_reported(folder) -> None:
+    with Buffer.open(folder / "buffer", read_only=True) as buffer:
+        found = frames(buffer, "TRUE", "success AND terminated")
+    parts, others = split(found, 0), split(found, 1)
+    episodes = {name: {*part.episode.tolist()} for name, part in parts.items()}
+    assert [len(episodes[name]) for name in (LEARN, CHOOSE, REPORT)] == [36, 12, 12]
+    assert len(set().union(*episodes.values())) == 60
+    assert [int(parts[name].success.sum()) for name in (LEARN, CHOOSE, REPORT)] == [24, 8, 8]
+    assert {*others[REPORT].episode.tolist()} != episodes[REPORT]
+
+
+def test_rates_are_of_frames_and_of_episodes() -> None:
+    found = Frames(np.zeros((8, 1), np.float32), np.array([0, 0, 0, 1, 0, 0, 0, 1], bool), np.repeat([0, 1], 4))
+    score = np.array([0.1, 0.7, 0.8, 0.9, 0.1, 0.1, 0.1, 0.4])
+    reached = quality(score, found, 0.5)
+    assert reached == reward_classifier.Quality(8, 2, 5 / 8, 2 / 6, 1 / 2, 1 / 2)
+    assert quality(score, found, 0.8).false_positives == 0
+    assert threshold(score, found, 0.01) == 0.8
+    assert threshold(score, found, 0.6) == 0.5  # a rate of one half is allowed
+
+
+def test_it_learns_tells_how_well_and_keeps_that(folder, capsys) -> None:
+    options = Options(folder / "buffer", folder / "reward.npz", **QUICK)
+    told = reward_classifier.main(options)
+    held_out = told["held_out"]
+    assert held_out["episodes"] == 12
+    assert held_out["accuracy"] > 0.95
+    reward_classifier.report(options, told)
+    said = capsys.readouterr().out
+    assert "held out: 144 frames of 12 episodes" in said
+    assert f"{held_out['accuracy']:.4f} of frames" in said
+    kept = Classifier.load(folder / "reward.npz").network
+    assert json.loads(json.dumps(told)) == kept.told
+    assert kept.threshold == told["threshold"]
+    low, high = kept.score(np.array([[-0.08, 0], [0.9, 0]], np.float32))
+    assert low > 0.5 > high
+    again = Options(folder / "buffer", folder / "again.npz", **QUICK)
+    reward_classifier.main(again)
+    assert np.array_equal(Classifier.load(folder / "again.npz").network.weights[0], kept.weights[0])
+
+
+def test_too_little_is_refused_and_says_what_there_is(folder) -> None:
+    for where, words in (("episode < 9", "6 episodes with success"), ("episode > 90", "condition that frames")):
+        with pytest.raises(BadOption, match=words):
+            reward_classifier.main(Options(folder / "buffer", folder / "reward.npz", where, **QUICK))
+    assert not (folder / "reward.npz").exists()
+
+
+def test_unlike_robots_are_refused(folder) -> None:
+    with Buffer.open(folder / "buffer") as buffer:
+        fill(buffer, episodes=1, width=3, robot="other", source="more")
+        with pytest.raises(BadOption, match="one kind of robot"):
+            frames(buffer, "TRUE", "success AND terminated")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"members": 0},
+        {"max_false": 0.0},
+        {"max_false": float("nan")},
+        {"learning_rate": 2.0},
+        {"batch_size": 1},
+        {"out": Path("r")},
+    ],
+)
+def test_options_that_are_not_allowed_are_named(tmp_path, wrong) -> None:
+    with pytest.raises(BadOption, match=next(iter(wrong))):
+        Options(tmp_path, **wrong)
+
+
+def test_the_command_ends_with_one_line_where_it_cannot(tmp_path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "baselines.reward_classifier",
+        "--buffer",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "no" / "r.npz"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: bad out")
+    assert "a folder that is there" in done.stderr
+    assert "Traceback" not in done.stderr
