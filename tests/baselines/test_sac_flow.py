@@ -122,7 +122,7 @@ def test_deterministic_episodes_repeat_each_other_whatever_was_drawn_before():
         policy.reset(seed)
         policy.act({"state": STATE})
         episodes.append([policy.act({"state": STATE}, deterministic=True).actions[0] for _ in range(3)])
-    np.testing.assert_array_equal(*episodes)
+    np.testing.assert_array_equal(episodes[0], episodes[1])
     assert not np.array_equal(episodes[0][0], episodes[0][1])
 
 
