@@ -15,6 +15,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -178,7 +179,7 @@ Steps of an arm to its first look of {GOOD} or more:
 
 
 def test_the_table_and_the_picture_have_both_arms_alone_and_together(tmp_path):
-    few = {"learning_starts": 10, "eval_every": 40, "eval_episodes": 1, "demos": 1, "batch_size": 8, "hidden": 8}
+    few: dict[str, Any] = {"learning_starts": 10, "eval_every": 40, "eval_episodes": 1, "demos": 1, "batch_size": 8, "hidden": 8}
     config = Config(steps=40, **few)
     found = [curve for kind, one in runs(config, 1, tmp_path) for curve in curves(kind, one)]
     text = report(config, found, "now")
