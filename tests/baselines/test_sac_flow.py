@@ -144,7 +144,7 @@ def test_a_restored_agent_acts_the_same_and_goes_on_bit_for_bit(tmp_path):
         policy.reset(3)
     for deterministic in (True, False, False):
         acted = [policy.act({"state": STATE}, deterministic).actions for policy in policies]
-        np.testing.assert_array_equal(*acted)
+        np.testing.assert_array_equal(acted[0], acted[1])
     for agent in (one, two):
         for i in range(4):
             agent.update(batch(seed=10 + i))
