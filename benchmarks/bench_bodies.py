@@ -179,7 +179,7 @@ Steps of an arm to its first look of {GOOD} or more:
 
 
 def test_the_table_and_the_picture_have_both_arms_alone_and_together(tmp_path):
-    few: dict[str, Any] = {"learning_starts": 10, "eval_every": 40, "eval_episodes": 1, "demos": 1, "batch_size": 8, "hidden": 8}
+    few: dict[str, Any] = {"learning_starts": 9, "eval_every": 40, "eval_episodes": 1, "demos": 1, "batch_size": 8, "hidden": 8}
     config = Config(steps=40, **few)
     found = [curve for kind, one in runs(config, 1, tmp_path) for curve in curves(kind, one)]
     text = report(config, found, "now")
