@@ -11,7 +11,7 @@ import pytest
 
 import user_gym  # noqa: F401
 from user_gym.core import RewardSignal, TeleopOrder
-from user_gym.errors import BadOption
+from user_gym.errors import BadOption, Closed
 from user_gym.rewards import FirstVerdict, Human, Sum, rule
 from user_gym.wrappers import RewardFrom
 
@@ -24,20 +24,24 @@ class Buttons:
     """A teleop of which somebody presses a button now and then."""
 
     def __init__(self):
-        self.pressed, self.log = [], []
+        self.pressed, self.log, self.open = [], [], False
 
     def connect(self):
         self.log.append("connect")
+        self.open = True
 
     def reset(self):
         self.log.append("reset")
         self.pressed.clear()
 
     def read(self, state):
+        if not self.open:
+            raise Closed("connect it first")
         return TeleopOrder(STILL, active=True, success=self.pressed.pop(0) if self.pressed else None)
 
     def close(self):
         self.log.append("close")
+        self.open = False
 
 
 def judged(*rewards, **options):
@@ -112,17 +116,18 @@ def test_a_late_verdict_that_nobody_keeps_is_told_of(caplog) -> None:
     assert "success on episode 0" in caplog.text
 
 
-def test_a_device_gives_verdicts_and_moves_nothing() -> None:
+@pytest.mark.parametrize("first", [0, 3])
+def test_a_device_gives_verdicts_and_moves_nothing(first) -> None:
     buttons = Buttons()
     late = []
-    env = RewardFrom(gym.make(ID), FirstVerdict([Human(buttons, lambda *told: late.append(told)), rule]))
+    env = RewardFrom(gym.make(ID), FirstVerdict([Human(buttons, lambda *told: late.append(told), first), rule]))
     env.reset(seed=0)
     buttons.pressed.append(True)
     _, reward, terminated, _, info = env.step(STILL)
     assert (reward, terminated, info["is_intervention"]) == (1.0, True, False)
     buttons.pressed.append(False)
     env.reset()
-    assert late == [(0, False)]
+    assert late == [(first, False)]
     env.close()
     env.close()
     assert buttons.log == ["connect", "reset", "reset", "close", "close"]

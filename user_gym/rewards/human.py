@@ -36,6 +36,7 @@ class Human:
         self._next = whole("first_episode", first_episode, 0)
         self._verdict: bool | None = None  # on the newest episode; no step has had it yet
         self._lock = Lock()
+        self._connected = False
 
     @property
     def episode(self) -> int:
@@ -70,8 +71,9 @@ class Human:
     def reset(self, state: RobotState) -> None:
         """As `core.EpisodicReward.reset`; what was said since the last step is of the episode that is over."""
         if self._teleop is not None:
-            if self.episode < 0:
+            if not self._connected:
                 self._teleop.connect()
+                self._connected = True
             self._hear(state)
             self._teleop.reset()
         with self._lock:
@@ -98,6 +100,7 @@ class Human:
             self._late(self.episode, verdict)
         if self._teleop is not None:
             self._teleop.close()
+            self._connected = False
 
     def _hear(self, state: RobotState) -> None:
         assert self._teleop is not None
