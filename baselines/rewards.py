@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,12 +28,21 @@ class Term(NamedTuple):
     kind: str  # "rule" | "classifier" | "human"
     argument: str  # a file, a port, "keyboard"
 
+    @property
+    def named(self) -> str:
+        """As it is written."""
+        return f"{self.kind}:{self.argument}" if self.argument else self.kind
+
 
 def parse(text: str) -> tuple[tuple[Term, ...], ...]:
     """Sums, the one that matters most first. Raises BadOption."""
     sums = tuple(tuple(_term(text, part.strip()) for part in added.split("+")) for added in text.split(","))
     if sum(term.kind == "human" for added in sums for term in added) > 1:
         raise BadOption("reward", text, "one person", "name human once")
+    for first, after in pairwise(sums):
+        if any(term.kind != "human" for term in first):  # it has a verdict at every step
+            never = "+".join(term.named for term in after)
+            raise BadOption("reward", f"{text}, of which {never!r} never counts", _ALLOWED, "put the person first")
     return sums
 
 

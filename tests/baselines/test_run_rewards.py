@@ -132,7 +132,7 @@ def test_what_the_rule_rewards_is_stepped_as_it_is() -> None:
 
 def test_names_of_judges() -> None:
     assert parse("human:80,classifier:a/b.npz+rule") == ((("human", "80"),), (("classifier", "a/b.npz"), ("rule", "")))
-    assert asks_a_person("rule, human:keyboard")
+    assert asks_a_person("human:keyboard, rule")
     assert not asks_a_person("classifier:human:1")
 
 
@@ -142,6 +142,12 @@ def test_names_of_judges() -> None:
 )  # fmt: skip
 def test_a_judge_that_nobody_knows_is_refused(text) -> None:
     with pytest.raises(BadOption, match="reward"):
+        Config(reward=text)
+
+
+@pytest.mark.parametrize("text", ["rule,human:8090", "classifier:a.npz,rule", "human:0+rule,rule", "human:0,rule,classifier:a"])
+def test_a_judge_after_one_that_always_has_a_verdict_is_refused(text) -> None:
+    with pytest.raises(BadOption, match=r"never counts.*put the person first"):
         Config(reward=text)
 
 
