@@ -142,8 +142,6 @@ class Session:
             self._since, self._address, self.host = time.time(), address, hello.host
             self._own = self._settled = 0
             self._judge = partial(self._judged, connection)
-            if hello.sources and hello.spool:
-                self._spending.goes_on(self.name, hello.spool)
             self.delivery.connected(hello.message)
             try:
                 await say(
@@ -171,7 +169,7 @@ class Session:
         if hello.waits and self._spending.spool(self.name) not in ("", hello.spool):
             return (
                 f"{hello.waits} blocks wait in this spool of {self.name!r}, and another spool has gone on with its numbers "
-                "meanwhile: some would be lost as repetitions. Start it with that one, or enroll this machine by itself"
+                "meanwhile: some would be lost as repetitions. They stay here; go on with the other, or by another name"
             )
         return ""
 
@@ -259,6 +257,8 @@ class Session:
                 self._steps += 0 if answer.repeated else answer.steps
                 if not answer.repeated:
                     self._spending.add(self.name, answer.steps, verdict_bytes)
+                    if self.spool:
+                        self._spending.goes_on(self.name, self.spool)
             if refused:
                 _log.error("edge %s: a block is refused: %s", self.name, refused)
         nbytes = sum(verdict.nbytes for verdict in verdicts)

@@ -103,8 +103,9 @@ class ClientStream:
         except (aio.AioRpcError, asyncio.InvalidStateError) as error:
             # A write that fails knows nothing of why; the end of the call, which is on its way, does.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._call.code(), _END)
-                raise _explained(await self._call.code(), await self._call.details()) from error
+                code = await asyncio.wait_for(self._call.code(), _END)
+                if code is not grpc.StatusCode.OK:
+                    raise _explained(code, await self._call.details()) from error
             raise PeerLost(f"the hub has closed the connection: {error}") from error
 
     async def close(self) -> None:
