@@ -63,9 +63,12 @@ def sampler(buffer: Buffer | Fresh, options: Mapping[str, Any]) -> Mixture:
 def prepare(buffer: Buffer, options: Mapping[str, Any]) -> None:
     """Store the expert's demonstrations that are missing. It loads no torch: it runs where the buffer is written."""
     from baselines.episodes import demonstrate, make
-    from baselines.experience import DEMOS
+    from baselines.experience import DEMOS, of
 
     chosen = config(options)
-    if len(buffer.view(f"{DEMOS} AND (terminated OR truncated)")) < chosen.demos:
+    whole = [f"{DEMOS} AND (terminated OR truncated)"]
+    if len(chosen.each) > 1:  # a kill may have come between the demonstrations of two of them
+        whole = [f"{whole[0]} AND {of(one)}" for one in chosen.each]
+    if any(len(buffer.view(condition)) < chosen.demos for condition in whole):
         with closing(make(chosen)) as judge:
             demonstrate(judge, buffer, chosen)

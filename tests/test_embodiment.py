@@ -39,7 +39,8 @@ def two_tasks():
 
 def test_an_arm_in_the_layout_does_what_it_does_alone_and_says_which_it_is(turns) -> None:
     rng = np.random.default_rng(0)
-    for place, (label, body) in enumerate(turns.bodies.items()):
+    for label, body in turns.bodies.items():
+        place = sorted(turns.bodies).index(label)
         with closing(gym.make(PEG, robot=label.robot)) as alone:
             seen, info = body.reset(seed=3)
             own, _ = alone.reset(seed=3)
@@ -171,3 +172,16 @@ def test_what_is_closed_stays_closed(turns) -> None:
     turns.close()
     turns.close()
     assert all(isinstance(body, Embodied) for body in turns.bodies.values())
+
+
+def test_a_token_means_the_same_body_in_whatever_order_a_process_lists_them() -> None:
+    tokens = []
+    for robots in (["franka-fr3", "arx-x5"], ["arx-x5", "franka-fr3"]):
+        with closing(gym.make("user_gym.embodiment:Embodied-v0", env_id=PEG, robot="arx-x5", robots=robots)) as env:
+            tokens.append(env.reset(seed=0)[0]["state"][-2:].tolist())
+    assert tokens[0] == tokens[1] == [1.0, 0.0]
+
+
+def test_robots_are_a_list_and_no_text() -> None:
+    with pytest.raises(BadOption, match="a list of names"):
+        gym.make("user_gym.embodiment:Embodied-v0", env_id=PEG, robot="arx-x5", robots="franka-fr3,arx-x5")

@@ -97,7 +97,8 @@ class Embodied(gymnasium.Wrapper[Obs, np.ndarray, Obs, np.ndarray]):
         super().__init__(env)
         self.layout, self.label = layout, label
         self.observation_space, self.action_space = layout.observation_space, layout.action_space
-        token = np.array([other == label for other in layout.labels], np.float32)
+        # By name: processes that list the bodies in another order mean the same one by a token.
+        token = np.array([other == label for other in sorted(layout.labels)], np.float32)
         self._behind = np.concatenate([np.zeros(layout.width - layout.widths[label], np.float32), token])
         self._axes = layout.axes[label]
         own: Any = env.observation_space
@@ -178,7 +179,7 @@ def make(env_id: str, robot: str, robots: Sequence[str], obs: str = "state", con
     Args:
         env_id: of the task, as in gymnasium.make.
         robot: which of them it is.
-        robots: all of them, in the order that the policy knows.
+        robots: all of them, the same for each; their order does not matter.
         obs: as RobotEnv, like `control`.
         control: see `obs`.
         **own: further options of this robot's environment, such as its address.
@@ -186,6 +187,8 @@ def make(env_id: str, robot: str, robots: Sequence[str], obs: str = "state", con
     Raises:
         UnknownName, BadOption: as RobotEnv and Layout; UnknownName also where `robot` is none of `robots`.
     """
+    if isinstance(robots, str):
+        raise BadOption("robots", robots, "a list of names")
     if robot not in robots:
         raise UnknownName("robot", robot, robots, "name all that share the policy in `robots`")
     envs: dict[Label, gymnasium.Env[Any, Any]] = {}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_rlpd import TINY, batch, spaces
 
-from baselines import bc, online, rlpd
+from baselines import bc, online, plan, rlpd
 from baselines.config import Config
 from baselines.episodes import demonstrate, make
 from baselines.experience import OWN, mixture
@@ -36,10 +36,10 @@ def test_each_arm_has_its_success_its_demonstrations_and_half_of_the_steps(finis
     looks = json.loads((config.folder / "state.json").read_text())["curve"]
     assert all(list(look["bodies"]) == NAMES for look in looks)
     with Buffer.open(config.folder / "buffer", read_only=True) as buffer:
-        for place, name in enumerate(NAMES):
+        for name in NAMES:
             mine = buffer.view(f"robot = '{name}' AND task = 'PegInsert'")
             tokens = mine.sample(20, np.random.default_rng(0)).obs["state"][:, -2:]
-            assert (tokens == np.eye(2)[place]).all()
+            assert (tokens == np.eye(2)[sorted(NAMES).index(name)]).all()
             assert len(mine.view("kind = 'demo' AND terminated")) == 2
             assert abs(len(mine.view(OWN)) - config.steps / 2) <= 50  # an episode's steps, at most, apart
 
@@ -62,6 +62,15 @@ def test_demonstrations_that_are_missing_are_made_with_the_arm_that_lacks_them()
         assert len(buffer) == before
         counts = [len(buffer.view(f"robot = '{name}' AND terminated")) for name in NAMES]
         assert counts == [alone.demos] * 2
+
+
+def test_a_plan_that_was_killed_between_two_arms_demonstrations_makes_those_of_the_second():
+    with Buffer.open(":memory:") as buffer:
+        both, one = Config(**TINY | {"demos": 1}, robot=BOTH), Config(**TINY | {"demos": 2}, robot=NAMES[0])
+        with closing(make(both)) as env:
+            demonstrate(env.bodies[next(iter(env.bodies))], buffer, one)
+        plan.prepare(buffer, {"robot": BOTH, "demos": 1})
+        assert [len(buffer.view(f"robot = '{name}' AND terminated")) for name in NAMES] == [2, 1]
 
 
 def test_the_arms_of_a_policy_are_played_one_at_a_time(finished):
