@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from baselines.rewards import RULE, parse
+from baselines.rewards import RULE, meant, parse
 from user_gym.errors import BadOption
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -41,7 +41,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 # What RLPD takes where nothing is asked for; the reward of a longer task has a longer way back through the target critics.
 _USUAL = {"steps": 3500, "averaging": 0.005, "cloning": 0.0, "demos": 20}
-_NOTHING_ASKED = {"steps": 0, "averaging": 0, "cloning": 0, "demos": -1}
+_NOTHING_ASKED = {"steps": 0, "averaging": 0, "cloning": -1, "demos": -1}
 _OF_TASKS: dict[str, dict[str, float]] = {
     "Charger": {"steps": 5000},
     "CapTighten": {"steps": 6000, "averaging": 0.02},  # 46 steps; insertions: 26
@@ -172,6 +172,11 @@ class OnlineSetting(Setting):
     """keep the same for Weights & Biases, offline; `wandb sync` sends it"""
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """As Setting.identity."""
+        return Setting.identity.__get__(self) | {"reward": meant(self.reward)}
+
+    @property
     def suffix(self) -> str:
         """As Setting.suffix."""
         return "-async" * self.asynchronous
@@ -207,9 +212,9 @@ class Config(OnlineSetting):
     averaging: float = 0.0
     """share of the critics that the target critics take over per update; 0: what suits the task, which is 0.005 (RLPD's and
     RLinf's), for CapTighten and PickPlace 0.02 (ours)"""
-    cloning: float = 0.0
+    cloning: float = -1.0
     """weight of the actor's squared distance from what demonstrations ordered, beside the value of what it does, which is 1 at
-    most where only success is rewarded (TD3+BC, Fujimoto and Gu 2021); 0: what suits the task, which is none, for PickPlace
+    most where only success is rewarded (TD3+BC, Fujimoto and Gu 2021); -1: what suits the task, which is 0, for PickPlace
     1 (ours)"""
     critics: int = 2
     """the lowest of two, drawn anew each time where there are more; ours, RLPD and RLinf: 10"""

@@ -53,7 +53,7 @@ def reach():
         ({"learning_rate": -1}, "learning_rate -1; allowed: 1e-08 .. 1"),
         ({"discount": 2.0}, "discount 2.0; allowed: 0 .. 1"),
         ({"averaging": -1.0}, "averaging -1.0; allowed: 1e-06 .. 1"),
-        ({"cloning": -1.0}, "cloning -1.0; allowed: 0 .. 1000"),
+        ({"cloning": -0.5}, "cloning -0.5; allowed: 0 .. 1000"),
         ({"temperature": 0.0}, "temperature 0.0"),
         ({"target_entropy": float("-inf")}, "target_entropy -inf"),
         ({"eval_every": 0}, "eval_every 0; allowed: 1 or more"),
@@ -95,6 +95,7 @@ def test_only_the_longest_task_keeps_its_actor_at_the_demonstrations_unless_told
     assert [Config(env_id=f"User/{task}-sim-v0").demos for task in tasks] == [20, 20, 20, 60]
     told = Config(env_id="User/PickPlace-sim-v0", cloning=0.1, demos=0)
     assert (told.cloning, told.demos) == (0.1, 0)
+    assert Config(env_id="User/PickPlace-sim-v0", cloning=0.0).cloning == 0.0
 
 
 def test_no_seed_lets_training_see_an_episode_of_the_evaluation():
