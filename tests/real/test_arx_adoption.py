@@ -51,8 +51,33 @@ def waits(arm, driver):
     until(lambda: (of := owner(arm)) is not None and of.waiting and of.pid == driver, "the driver to wait for an owner")
 
 
+class Starved(Exception):
+    """The machine was too busy: the driver came so late that a motor gave up waiting and went limp, as it should."""
+
+
+def held(env, moved, most):
+    """It moved no farther. Where it did because a motor timed out, a busy machine may be why, and the next try says."""
+    if moved >= most:
+        try:
+            env.reset(seed=1)
+        except Reflex as late:
+            if "command lost" in str(late):
+                raise Starved from late
+            raise
+    assert moved < most
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_arm_without_brakes_is_held_until_the_next_program_drives_it(arm, number):
+    for _ in range(3):
+        try:
+            return _killed_held_and_driven_on(arm, number)
+        except Starved:
+            arm.side.ask("heal")
+    _killed_held_and_driven_on(arm, number)
+
+
+def _killed_held_and_driven_on(arm, number):
     with Sweep(arm) as sweep:
         before = arm.tool
         os.kill(sweep.program.pid, number)
@@ -61,13 +86,13 @@ def test_an_arm_without_brakes_is_held_until_the_next_program_drives_it(arm, num
         env = gymnasium.make(REAL, **arm.options)
         try:
             arm.travel(0.5)
-            assert np.linalg.norm(arm.tool - before) < TRAVEL
-            held = arm.tool
+            held(env, np.linalg.norm(arm.tool - before), TRAVEL)
+            stood = arm.tool
             env.unwrapped.robot.connect()
             assert env.unwrapped.robot.pid == sweep.driver
             assert not owner(arm).waiting
-            assert arm.travel(1.0) < CREEP
-            assert np.linalg.norm(arm.tool - held) < CREEP
+            held(env, arm.travel(1.0), CREEP)
+            held(env, np.linalg.norm(arm.tool - stood), CREEP)
             with pytest.raises(Busy, match="this process"):
                 gymnasium.make(REAL, **arm.options).reset()
             begin(env)
