@@ -16,7 +16,7 @@ from baselines.config import OnlineSetting, Setting
 from baselines.episodes import GLANCE_SEED, bodies, demonstrate, evaluate, make
 from baselines.experience import OWN, counted, open_buffer
 from baselines.report import Clock, Live, draw_curve, sinks, write_film
-from baselines.rewards import judged, without_people
+from baselines.rewards import check, judged, without_people
 from baselines.run_folder import Run
 from user_gym.core import Agent, Policy, Storage, Weights
 from user_gym.errors import MissingSystem
@@ -72,6 +72,8 @@ def run(
     On a real robot, where `judge` is `env`, the policy is looked at when training is over; the curve shows how it acts.
     """
     with closing(Run(config.folder, config.identity)) as folder:
+        if folder.summary is None:
+            check(config.reward, env)  # now: what cannot reward leaves no folder
         folder.open()
         summary = folder.summary
         if summary is not None:
@@ -79,7 +81,7 @@ def run(
         else:
             with open_buffer(folder.folder) as buffer:
                 done = _learn(config, folder, env, judge, method, buffer)
-                told = method.told(buffer)
+                told = method.told(buffer) if done else {}
             if not done:
                 steps = folder.counters.env_steps
                 print(f"interrupted after {steps} steps; the same command goes on from there: {folder.folder}")
@@ -123,18 +125,33 @@ def _learn(
     buffer: Buffer,
 ) -> bool:
     """Train, from the newest checkpoint on; True when done, False when interrupted. The checkpoint is written either way."""
+    checkpoint = run.restore(method.agent.restore)
+    if run.curve and run.curve[-1]["env_steps"] >= config.steps:
+        return True
+    counters = counted(buffer, checkpoint or Counters())
+    with judged(env, config.reward, buffer, counters.episodes) as rewarded:  # first of all: a port may be taken
+        return _train(config, run, rewarded, judge, method, buffer, counters, checkpoint is None)
+
+
+def _train(
+    config: OnlineSetting,
+    run: Run,
+    rewarded: gymnasium.Env[Any, Any],
+    judge: gymnasium.Env[Any, Any],
+    method: Method,
+    buffer: Buffer,
+    counters: Counters,
+    anew: bool,
+) -> bool:
     judges, agent = bodies(judge, config), method.agent
     board = TensorBoard(run.folder / "tensorboard")
     watchers = sinks(config, run.folder, board)
-    checkpoint = run.restore(agent.restore)
-    if run.curve and run.curve[-1]["env_steps"] >= config.steps:
-        return True
     demonstrate(without_people(judge, config.reward), buffer, config)  # of two not env: that one is the collector's
     sampler = method.sampler(buffer)
-    if checkpoint is None:
+    if anew:
         rehearse(agent, sampler, buffer, config.seed, config.updates_before)
-    counters, stored = counted(buffer, checkpoint or Counters()), len(buffer.view(OWN))
     if counters.env_steps:
+        stored = len(buffer.view(OWN))
         print(f"{run.folder}: goes on after {counters.env_steps} steps ({stored} in its buffer) and {counters.updates} updates")
     earlier, clock = dict(run.seconds), Clock()
 
@@ -173,7 +190,6 @@ def _learn(
         Live(board, config.steps) as live,
         Recorder(watchers) as recorder,
         TrainingWatch(recorder, buffer, Broadcaster(counters.version), run=run.folder.name, robot=config.robot) as watch,
-        judged(env, config.reward, buffer, counters.episodes) as rewarded,
     ):
         for endpoint in (sink for sink in watchers if isinstance(sink, Endpoint)):
             print(f"metrics: {endpoint.url}")

@@ -79,7 +79,7 @@ def play(options: Play) -> Result:
         raise BadOption("episodes", options.episodes, "1 or more")
     kept, checkpoint = newest(options.folder)
     configuration, build = METHODS[kept["method"]]
-    known = {field.name for field in fields(configuration)}
+    known = {field.name for field in fields(configuration)} - {"reward"}  # here nobody rewards but the rule
     config = configuration(**{name: value for name, value in kept.items() if name in known})
     several = len(config.each) > 1
     config = replace(

@@ -18,6 +18,7 @@ from user_gym.system.verdicts import Judged, Verdicts
 from user_gym.wrappers import RewardFrom
 
 RULE = "rule"
+CLASSIFIER = "classifier"
 KEYBOARD = "keyboard"
 _ALLOWED = "rule | classifier:FILE | human:PORT | human:keyboard, joined by , (the first verdict) or + (their sum)"
 
@@ -44,6 +45,22 @@ def parse(text: str) -> tuple[tuple[Term, ...], ...]:
             never = "+".join(term.named for term in after)
             raise BadOption("reward", f"{text}, of which {never!r} never counts", _ALLOWED, "put the person first")
     return sums
+
+
+def meant(text: str) -> str:
+    """What of it makes two runs different: files resolved, and not the port at which a person is asked."""
+    return ",".join("+".join(_meant(term).named for term in added) for added in parse(text))
+
+
+def check(text: str, env: gymnasium.Env[Any, Any]) -> None:
+    """Before anything is kept: whether all classifiers can be read and know the environment's state.
+
+    Raises:
+        WrongRun: a file holds no classifier.
+        BadOption: it was trained on another state.
+    """
+    for term in (term for added in parse(text) for term in added if term.kind == CLASSIFIER):
+        Classifier.load(Path(term.argument)).check(env.observation_space)  # pyright: ignore[reportArgumentType]
 
 
 def asks_a_person(text: str) -> bool:
@@ -100,11 +117,17 @@ def _term(text: str, part: str) -> Term:
     port = argument.isascii() and argument.isdigit() and int(argument) <= 65535
     if (
         (kind == RULE and part == RULE)
-        or (kind == "classifier" and argument)
+        or (kind == CLASSIFIER and argument)
         or (kind == "human" and (port or argument == KEYBOARD))
     ):
         return Term(kind, argument)
     raise BadOption("reward", text if part == text else f"{text}, in which {part!r}", _ALLOWED)
+
+
+def _meant(term: Term) -> Term:
+    if term.kind == CLASSIFIER:
+        return term._replace(argument=str(Path(term.argument).resolve()))
+    return term._replace(argument="") if term.argument.isdigit() else term
 
 
 def _reward(text: str, human: Human | None) -> Reward:
@@ -115,7 +138,7 @@ def _reward(text: str, human: Human | None) -> Reward:
 
 
 def _judge(term: Term, human: Human | None) -> Reward:
-    if term.kind == "classifier":
+    if term.kind == CLASSIFIER:
         return Classifier.load(Path(term.argument))
     return rule if human is None or term.kind == RULE else human
 

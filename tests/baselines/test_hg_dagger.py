@@ -45,6 +45,12 @@ def test_takeovers_are_counted_by_quarter_of_the_episodes():
     assert told["share_of_steps_by_human"] == [0.714, 0.5, 0.25, 0.0]
 
 
+def test_a_run_that_is_interrupted_before_its_first_step_ends_without_a_traceback(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(online, "_learn", lambda *run: False)
+    assert hg_dagger.main(tiny) is None
+    assert "interrupted after 0 steps" in capsys.readouterr().out
+
+
 def test_a_run_learns_from_the_humans_steps_and_from_no_step_of_the_policy(tiny, monkeypatch):
     drawn = []
     update = bc.Cloning.update

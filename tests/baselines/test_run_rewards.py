@@ -12,6 +12,7 @@ import torch
 from baselines import online, rlpd
 from baselines.config import Config
 from baselines.experience import DEMOS, OWN, mixture
+from baselines.play import Play, play
 from baselines.rewards import asks_a_person, judged, parse
 from user_gym.errors import BadOption, Busy, WrongRun
 from user_gym.rewards import Network, VerdictPage
@@ -94,6 +95,7 @@ def test_a_person_ends_episodes_of_a_run_through_the_page(tmp_path, capsys, monk
     assert "verdicts: http://127.0.0.1:" in capsys.readouterr().out
     assert sources(tmp_path / "run", DEMOS) == {"rule"}  # nobody is asked about those
     assert "human" in sources(tmp_path / "run", OWN)
+    assert play(Play(tmp_path / "run", episodes=1)).length > 0  # where nobody is asked
     with Buffer.open(tmp_path / "run" / "buffer", read_only=True) as buffer:
         said = buffer.view(f"{OWN} AND reward_source = 'human'")
         assert (said.read(said.numbers()).reward == 1).all()
@@ -154,6 +156,26 @@ def test_a_judge_after_one_that_always_has_a_verdict_is_refused(text) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
     with pytest.raises(WrongRun, match=r"none\.npz"):
         rlpd.main(Config(**TINY, reward=f"classifier:{tmp_path / 'none.npz'}", run_dir=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_classifier_of_another_state_leaves_no_folder(tmp_path) -> None:
+    file = tmp_path / "narrow.npz"
+    made = network(below=1.0)
+    Network(made.mean[:4], made.scale[:4], (made.weights[0][:, :4], made.weights[1]), made.biases, 0.5).save(file)
+    with pytest.raises(BadOption, match=r"\(19,\).*\(4,\)"):
+        rlpd.main(Config(**TINY, reward=f"human:0,classifier:{file}", run_dir=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_neither_a_port_nor_the_way_to_a_file_makes_another_run(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here, there = "human:80, classifier:a.npz+rule", f"human:0,classifier:{tmp_path.resolve() / 'a.npz'}+rule"
+    assert Config(reward=here).identity == Config(reward=there).identity
+    others = [
+        Config(reward=text).identity["reward"] for text in (here, "rule", "human:keyboard", "human:0", "classifier:b.npz")
+    ]
+    assert len({*others}) == len(others)
 
 
 def test_a_port_that_is_taken_is_named(tmp_path) -> None:
@@ -167,3 +189,5 @@ def test_a_port_that_is_taken_is_named(tmp_path) -> None:
         port = page.url.rpartition(":")[2]
         with pytest.raises(Busy, match=port):
             rlpd.main(Config(**TINY, reward=f"human:{port},rule", run_dir=tmp_path / "run"))
+    with Buffer.open(tmp_path / "run" / "buffer", read_only=True) as buffer:
+        assert len(buffer) == 0  # it is told of before anything is demonstrated

@@ -112,11 +112,15 @@ class Classifier:
 
     def __call__(self, obs: Mapping[str, NDArray[Any]], state: RobotState, scene: Scene, rule: RewardSignal, /) -> RewardSignal:
         """As `core.Reward`. Raises BadOption for observations other than it was trained on."""
+        self.check(obs)
+        success = bool(self.network.score(obs["state"]) > self.network.threshold)
+        return RewardSignal(float(success), success, "classifier")
+
+    def check(self, obs: Mapping[str, Any]) -> None:
+        """Raises BadOption for observations, or their spaces, other than it was trained on."""
         seen = obs.get("state")
         if seen is None or seen.shape != self.network.mean.shape:
             given = sorted(obs) if seen is None else f"state of shape {seen.shape}"
             raise BadOption(
                 "observation", given, f"a state of shape {self.network.mean.shape}", "train a classifier on this task"
             )
-        success = bool(self.network.score(seen) > self.network.threshold)
-        return RewardSignal(float(success), success, "classifier")
