@@ -120,6 +120,25 @@ def test_a_machine_whose_numbers_another_one_has_used_meanwhile_loses_nothing_in
         visit(second, [3])  # who went on, goes on
 
 
+def test_robots_that_go_on_with_numbers_that_another_machine_used_meanwhile_are_turned_away(tmp_path, folder):
+    """Nothing waits in its spool: but what they collect next would have the other one's numbers."""
+    bundle = folder.enroll("e1", "127.0.0.1:1")
+    options = {"folder": folder, **PATIENCE}, PATIENCE
+    with Fleet(tmp_path, *options) as fleet, Spool.open(tmp_path / "second", durability="kill") as other:
+        first = fleet.begin_edge("e1", bundle=bundle)
+        fleet.relay.cut()
+        wait(lambda: not fleet.hub.edges()[0].connected)
+        with Edge(f"127.0.0.1:{fleet.hub.port}", other, bundle=bundle, robots=["arm"]) as second:
+            second.wait(TIMEOUT)
+            for chunk in episode("e1", "arm", 0):
+                second.outlet.put(chunk)
+            assert second.flush(TIMEOUT)
+        wait(lambda: not fleet.hub.edges()[0].connected)
+        fleet.relay.restore()
+        wait(lambda: first.failure is not None)
+        assert "another spool has gone on with its numbers" in str(first.failure)
+
+
 def test_a_spool_keeps_its_name(tmp_path):
     found = []
     for folder in ("a", "a", "b"):

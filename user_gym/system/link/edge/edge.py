@@ -266,7 +266,7 @@ class Edge:
 
     async def _once(self) -> None:
         async with dialled(self._address, self._bundle) as stream:
-            self._visit = Visit(self._home, stream, self._options)
+            self._visit = Visit(self._home, stream, self._options, self._welcomes > 0)
             try:
                 await self._visit.run(self._welcomed)
             finally:

@@ -65,13 +65,14 @@ class Visit:
         home: of the edge.
         stream: to the hub.
         options: of `Connection`.
+        begun: the edge was in before, and its robots have their numbers of episodes from then.
 
     Attributes:
         connection: None before the hub has said welcome.
     """
 
-    def __init__(self, home: Home, stream: Stream, options: Mapping[str, Any]) -> None:
-        self._home, self._stream, self._options = home, stream, options
+    def __init__(self, home: Home, stream: Stream, options: Mapping[str, Any], begun: bool) -> None:
+        self._home, self._stream, self._options, self._begun = home, stream, options, begun
         self._changed = asyncio.Event()
         self._sent: set[words.Key] = set()  # not acknowledged
         self._brought = self._settled = 0  # bytes of blocks that this connection brought; those of them that the hub has judged
@@ -118,8 +119,8 @@ class Visit:
     def _hello(self) -> dict[str, Any]:
         home = self._home
         return {
-            "operator": False, "spool": home.spool.name, "waits": len(home.spool), "sources": list(home.sources),
-            "torn": words.said_torn(home.assembly.torn), "weights": home.receiver is not None,
+            "operator": False, "spool": home.spool.name, "waits": len(home.spool), "begun": self._begun,
+            "sources": list(home.sources), "torn": words.said_torn(home.assembly.torn), "weights": home.receiver is not None,
             "held": None if home.receiver is None else _said(home.receiver.held), **home.machine.said,
             **({} if home.host is None else home.host.said),
         }  # fmt: skip

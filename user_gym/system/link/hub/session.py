@@ -44,6 +44,7 @@ class Hello(NamedTuple):
     host: str
     spool: str  # which of the edge's own; "" where it does not say
     waits: int  # blocks in it
+    begun: bool  # its robots have had numbers of episodes, and go on from there
     sources: tuple[str, ...]
     torn: Mapping[bytes, int]
     machine: Machine
@@ -65,6 +66,7 @@ class Hello(NamedTuple):
         return cls(
             words.text(message, "host"), words.text(message, "spool", 32) if "spool" in message.words else "",
             words.number(message, "waits") if "waits" in message.words else 0,
+            "begun" in message.words and words.flag(message, "begun"),
             tuple(sources), words.torn(message), Machine.read(message, _MOST_SOURCES), message,
         )  # fmt: skip
 
@@ -166,7 +168,7 @@ class Session:
         if self.connection is not None and self.spool not in ("", hello.spool):
             who = f"{self.name!r} is here already, from {self.host}, with another spool"
             return f"{who}; enroll each machine under its own name"
-        if hello.waits and self._spending.spool(self.name) not in ("", hello.spool):
+        if (hello.waits or hello.begun) and self._spending.spool(self.name) not in ("", hello.spool):
             return (
                 f"{hello.waits} blocks wait in this spool of {self.name!r}, and another spool has gone on with its numbers "
                 "meanwhile: some would be lost as repetitions. They stay here; go on with the other, or by another name"
