@@ -114,7 +114,7 @@ def judged(env: gymnasium.Env[Any, Any], text: str, buffer: Buffer, first_episod
 
 def _term(text: str, part: str) -> Term:
     kind, _, argument = part.partition(":")
-    port = argument.isascii() and argument.isdigit() and int(argument) <= 65535
+    port = argument.isascii() and argument.isdigit() and len(argument) <= 5 and int(argument) <= 65535
     if (
         (kind == RULE and part == RULE)
         or (kind == CLASSIFIER and argument)

@@ -140,7 +140,7 @@ def test_names_of_judges() -> None:
 
 @pytest.mark.parametrize(
     "text", ["", "rules", "rule:", "classifier", "classifier:", "human", "human:", "human:99999", "human:-1", "rule,,rule", "+",
-             "human:0,human:keyboard"],
+             "human:0,human:keyboard", "human:" + 5000 * "9"],
 )  # fmt: skip
 def test_a_judge_that_nobody_knows_is_refused(text) -> None:
     with pytest.raises(BadOption, match="reward"):

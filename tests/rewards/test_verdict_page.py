@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import shutil
 import socket
+import subprocess
 import threading
 
 import gymnasium as gym
@@ -59,6 +61,33 @@ def test_buttons_tell_and_the_answer_names_the_episode(served) -> None:
     assert text.count("<button") == 2
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node, which runs the page's script")
+def test_a_button_judges_the_episode_that_is_shown_and_tells_when_nobody_answers(served) -> None:
+    _, page = served
+    script = ask(page, "GET", "/")[1].partition("<script>")[2].partition("</script>")[0]
+    around = """
+        const parts = {of: {value: ''}, episode: {textContent: '?'}, said: {textContent: ''}}, asked = []
+        let look, ask = url => { asked.push(url); return {ok: true, json: async () => ({episode: 12})} }
+        globalThis.document = {getElementById: id => parts[id]}
+        globalThis.setInterval = f => { look = f }
+        globalThis.fetch = async url => ask(url)
+        SCRIPT
+        const main = async () => {
+          await tell('success'); await look(); await tell('failure')
+          parts.of.value = ' 7 '; await tell('success')
+          ask = () => { throw new TypeError('Failed to fetch') }
+          await tell('success'); const one = parts.said.textContent
+          parts.said.textContent = ''; await look()
+          console.log(JSON.stringify([asked, one, parts.said.textContent]))
+        }
+        main()
+    """.replace("SCRIPT", script)
+    done = subprocess.run(["node", "-e", around], capture_output=True, text=True, timeout=60, check=True)
+    gone = "no answer: the run is over"
+    asked = ["/success", "/status", "/failure?episode=12", "/success?episode=7"]
+    assert json.loads(done.stdout) == [asked, gone, gone]
+
+
 def test_a_page_of_another_site_cannot_press_them(served) -> None:
     ear, page = served
     assert ask(page, "POST", "/success", Origin="http://example.org")[0] == 403
@@ -74,7 +103,7 @@ def test_a_page_of_another_site_cannot_press_them(served) -> None:
     [
         ("POST", "/", 404), ("GET", "/success", 404), ("POST", "/success?episode=9", 404), ("POST", "/success?episode=-1", 400),
         ("POST", "/success?episode=", 400), ("POST", "/success?episode=" + 30 * "9", 400), ("POST", "/success?run=1", 400),
-        ("PUT", "/success", 501),
+        ("PUT", "/success", 501), ("POST", "/success?episode=" + 5000 * "9", 400),
     ],
 )  # fmt: skip
 def test_what_means_nothing_is_refused_and_tells_nobody(served, method, path, status) -> None:
@@ -89,6 +118,8 @@ def test_a_body_is_passed_over_unless_it_is_large(served) -> None:
     ear, page = served
     assert ask(page, "POST", "/success", body=b"x" * 1000)[0] == 200
     assert ask(page, "POST", "/success", body=b"x" * 2000)[0] == 413
+    assert ask(page, "POST", "/success", body=bytes(8_000_000))[0] == 413
+    assert ask(page, "POST", "/success", **{"Content-Length": 5000 * "9"})[0] == 413
     assert ear.told == [(True, None)]
 
 

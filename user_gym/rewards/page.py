@@ -24,21 +24,32 @@ from user_gym.errors import BadOption, Busy
 
 _PATIENCE = 1.0  # s that a client may be silent within a request
 _LONGEST = 1024  # bytes of a request's body; nothing is read of it, but it is taken from the line
+_PASSED_OVER = 16 * 2**20  # bytes of a longer one that are taken too, so that its sender hears why it is refused
+_AT_ONCE = 2**16  # bytes
 _VERDICTS = {"/success": True, "/failure": False}
 _PAGE = """\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>user-gym: verdict</title>
 <style>body{font:20px sans-serif;text-align:center;margin-top:3em}button{font-size:2em;margin:.5em;padding:.5em 1.5em}</style>
 <p>Episode <b id="episode">?</b></p>
 <button onclick="tell('success')">Success</button><button onclick="tell('failure')">Failure</button>
-<p><label>of episode <input id="of" size="6" placeholder="newest"></label></p><p id="said" role="status"></p>
+<p><label>of episode <input id="of" size="6" placeholder="as shown"></label></p><p id="said" role="status"></p>
 <script>
 const at = id => document.getElementById(id)
+const gone = 'no answer: the run is over'
 async function tell(verdict) {
-  const of = at('of').value.trim()
-  const answer = await fetch('/' + verdict + (of ? '?episode=' + encodeURIComponent(of) : ''), {method: 'POST'})
-  at('said').textContent = answer.ok ? verdict + ' of episode ' + (await answer.json()).episode : await answer.text()
+  const of = at('of').value.trim() || at('episode').textContent  // as it is seen: a newer one may have begun since
+  try {
+    const answer = await fetch('/' + verdict + (of === '?' ? '' : '?episode=' + encodeURIComponent(of)), {method: 'POST'})
+    at('said').textContent = answer.ok ? verdict + ' of episode ' + (await answer.json()).episode : await answer.text()
+  } catch { at('said').textContent = gone }
 }
-setInterval(async () => { at('episode').textContent = (await (await fetch('/status')).json()).episode }, 500)
+setInterval(async () => {
+  try {
+    const newest = (await (await fetch('/status')).json()).episode
+    at('episode').textContent = newest < 0 ? '?' : newest
+    if (at('said').textContent === gone) at('said').textContent = ''
+  } catch { at('said').textContent = gone }
+}, 500)
 </script></html>
 """
 
@@ -62,17 +73,16 @@ class VerdictPage:
     Args:
         listener: is told.
         port: 0: a free one; see `url`.
-        host: address to listen at. Whoever reaches it can press the buttons.
 
     Raises:
         BadOption: no such port.
     """
 
-    def __init__(self, listener: Listener, port: int = 0, host: str = "127.0.0.1") -> None:
+    def __init__(self, listener: Listener, port: int = 0) -> None:
         allowed = "0 .. 65535; 0: a free one"
         if whole("port", port, 0, allowed) > 65535:
             raise BadOption("port", port, allowed)
-        self._listener, self._address = listener, (host, port)
+        self._listener, self._address = listener, ("127.0.0.1", port)
         self._server: _Server | None = None
 
     @property
@@ -181,11 +191,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drained(self) -> bool:
         """Take the body from the line, which says nothing here: who finds bytes unread on closing resets the connection."""
-        length = self.headers.get("Content-Length", "0")
-        if not (length.isascii() and length.isdigit() and int(length) <= _LONGEST):
+        told = self.headers.get("Content-Length", "0")
+        known = told.isascii() and told.isdigit() and len(told) < 19
+        length = int(told) if known else 0
+        left = min(length, _PASSED_OVER)
+        while left and (read := len(self.rfile.read(min(left, _AT_ONCE)))):
+            left -= read
+        if not known or length > _LONGEST:
             self.send_error(413, "a verdict has no body")
             return False
-        self.rfile.read(int(length))
         return True
 
     def _answer(self, kind: str, text: str) -> None:
