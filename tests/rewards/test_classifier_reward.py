@@ -1,6 +1,7 @@
 """A network as a reward: what it says, what its file may hold, and what it refuses."""
 
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +68,7 @@ def test_another_observation_is_refused(obs) -> None:
     "changes",
     [
         {"scale": np.zeros(3, np.float32)}, {"mean": np.full(3, np.nan, np.float32)}, {"threshold": 1.5},
+        {"mean": np.zeros(3, complex)}, {"mean": np.zeros(3, "datetime64[s]")},
         {"threshold": float("nan")}, {"weights": ()}, {"mean": np.zeros(4, np.float32)},
         {"biases": (np.zeros((2, 1, 4), np.float32), np.zeros((3, 1, 1), np.float32))},
         {"biases": (np.zeros((2, 1, 4), np.float32), np.zeros((2, 1, 2), np.float32))},
@@ -78,7 +80,24 @@ def test_a_network_that_does_not_fit_together_is_refused(changes) -> None:
         network(**changes)
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "cut", "pickle", "array", "later", "partial"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "missing",
+        "text",
+        "cut",
+        "pickle",
+        "array",
+        "later",
+        "partial",
+        "method",
+        "encrypted",
+        "shape",
+        "deep",
+        "list",
+        "complex",
+    ],
+)
 def test_a_file_that_holds_none_is_refused_by_name(tmp_path, kind) -> None:
     path = tmp_path / "reward.npz"
     network().save(path)
@@ -96,7 +115,23 @@ def test_a_file_that_holds_none_is_refused_by_name(tmp_path, kind) -> None:
             np.save(file, np.zeros(3))
     elif kind == "later":
         np.savez(path, format=np.int64(2))
-    else:
+    elif kind == "partial":
         np.savez(path, format=np.int64(1), mean=np.zeros(3))
-    with pytest.raises(WrongRun, match=r"reward\.npz.*reward_classifier"):
+    elif kind in ("method", "encrypted"):  # a byte of each entry in the directory at the end
+        at, value = (10, 99) if kind == "method" else (8, 1)
+        damaged = bytearray(whole)
+        for entry in re.finditer(b"PK\x01\x02", whole):
+            damaged[entry.start() + at] = value
+        path.write_bytes(damaged)
+    else:
+        arrays = dict(np.load(path))
+        arrays |= {
+            "shape": {"format": np.zeros((0,), np.int64)},
+            "deep": {"told": np.frombuffer(b"[" * 100_000, np.uint8)},
+            "list": {"told": np.frombuffer(b"[1]", np.uint8)},
+            "complex": {"mean": np.zeros(3, complex)},
+        }[kind]
+        np.savez(path, **arrays)
+    with pytest.raises(WrongRun, match=r"reward\.npz.*reward_classifier") as refused:
         Classifier.load(path)
+    assert "pickle" not in str(refused.value)

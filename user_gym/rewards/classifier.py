@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,6 +20,11 @@ from user_gym.core import F32, F64, RewardSignal, RobotState, Scene
 from user_gym.errors import BadOption, WrongRun
 
 FORMAT = 1
+# What numpy, zipfile, zlib and json raise of a damaged file. NotImplementedError and RecursionError are RuntimeErrors.
+_DAMAGED = (
+    OSError, ValueError, LookupError, TypeError, EOFError, AttributeError, RuntimeError, MemoryError,
+    tokenize.TokenError, zlib.error, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
 FARTHEST = 10.0  # standard deviations: a state farther from those it was shown is as good as that far
 
 
@@ -50,6 +58,9 @@ class Network:
         ):
             raise BadOption("network", shapes, "two layers or more that fit on each other, from the state's width to 1")
         arrays = (self.mean, self.scale, *self.weights, *self.biases)
+        kinds = sorted({str(array.dtype) for array in arrays if array.dtype.kind != "f"})
+        if kinds:
+            raise BadOption("network", kinds, "arrays of real numbers: float32")
         if not all(np.isfinite(array).all() for array in arrays) or not (self.scale > 0).all():
             raise BadOption("network", "numbers that are not finite, or a scale that is not above 0", "finite numbers")
         if not 0.0 <= self.threshold <= 1.0:
@@ -80,18 +91,25 @@ class Network:
         """Read it. Raises WrongRun where the file is not there, or no such network."""
         cure = "train one: python -m baselines.reward_classifier --buffer runs/NAME/buffer --out FILE"
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            with path.open("rb") as file:
+                if not zipfile.is_zipfile(file):  # numpy takes other files for pickles
+                    raise BadOption("file", path.name, "an .npz file")
+                file.seek(0)
+                kept = np.load(file, allow_pickle=False)
                 if int(kept["format"]) != FORMAT:
                     raise WrongRun(f"{path} has format {int(kept['format'])}; allowed: {FORMAT}; {cure}")
                 layers = range(sum(name.startswith("weight") for name in kept.files))
+                told = json.loads(kept["told"].tobytes())
+                if not isinstance(told, dict):
+                    raise BadOption("told", type(told).__name__, "a mapping")
                 return cls(
                     mean=kept["mean"], scale=kept["scale"], threshold=float(kept["threshold"]),
                     weights=tuple(kept[f"weight{i}"] for i in layers), biases=tuple(kept[f"bias{i}"] for i in layers),
-                    told=json.loads(kept["told"].tobytes()),
+                    told=told,
                 )  # fmt: skip
         except WrongRun:
             raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise WrongRun(f"{path} holds no reward classifier: {error}; {cure}") from error
 
 
