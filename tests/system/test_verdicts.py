@@ -100,6 +100,15 @@ def test_what_was_told_just_before_the_end_is_written_by_closing(buffer) -> None
     assert labelled(buffer) == 7
 
 
+def test_it_opens_again_after_closing(buffer) -> None:
+    verdicts = Verdicts(buffer)
+    for episode in range(2):
+        store(buffer, episode, terminated=True)
+        with verdicts:
+            verdicts.tell(episode, False)
+            assert waited(lambda: not verdicts._pending)  # by the thread, which closing had ended
+
+
 def test_a_verdict_on_an_episode_without_an_end_is_told_of(buffer, caplog) -> None:
     store(buffer, 0, terminated=False, over=False)
     with caplog.at_level(logging.WARNING), Verdicts(buffer) as verdicts:

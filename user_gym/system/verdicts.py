@@ -43,8 +43,9 @@ class Verdicts:
         self._thread: Thread | None = None
 
     def open(self) -> None:
-        """Start the thread; may be called twice."""
+        """Start the thread; may be called twice, and after `close`."""
         if self._thread is None:
+            self._closing = False
             self._thread = Thread(target=self._run, name="late-verdicts", daemon=True)
             self._thread.start()
 
