@@ -34,7 +34,8 @@ except ModuleNotFoundError as error:
 
 LEARN, CHOOSE, REPORT = "learn", "choose", "report"
 SHARES = {LEARN: 0.6, CHOOSE: 0.2, REPORT: 0.2}  # of the episodes
-_LEAST = 10  # episodes with a success frame, and as many without: fewer leave nothing to hold out
+_LEAST = 10  # episodes with a success frame, and frames without: fewer leave nothing to hold out
+_MOST_MISSED = 0.9  # share of success frames: a classifier that misses more of them rewards next to nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Options:
     where: str = "TRUE"
     """which frames: a condition as of docs/buffer.md"""
     success: str = "success AND terminated"
-    """which of them show success; the others do not. "verdict > 0.5": those that a person labelled"""
+    """which of them show success; the others do not. What a person said: docs/rewards.md"""
     max_false: float = 0.01
     """false-positive rate, of frames and of episodes, below which the threshold is chosen"""
     members: int = 5
@@ -149,7 +150,13 @@ def split(found: Frames, seed: int) -> dict[str, Frames]:
         cuts = np.round(np.cumsum(list(SHARES.values()))[:-1] * len(kind)).astype(int)
         for name, part in zip(SHARES, np.split(rng.permutation(kind), cuts), strict=True):
             parts[name].append(part)
-    return {name: found.of(np.concatenate(some)) for name, some in parts.items()}
+    shared = {name: found.of(np.concatenate(some)) for name, some in parts.items()}
+    for name, part in shared.items():
+        good_frames = int(part.success.sum())
+        if not 0 < good_frames < len(part.success):
+            given = f"{good_frames} of {len(part.success)} in the part to {name}"
+            raise BadOption("success frames", given, "some, and some others", "show it more episodes, or take another --seed")
+    return shared
 
 
 def quality(score: F64, found: Frames, threshold: float) -> Quality:
@@ -214,7 +221,7 @@ def main(options: Options) -> dict[str, Any]:
     """Learn, choose the threshold, write the file; what is reported of it.
 
     Raises:
-        BadOption: the frames are too few, or of unlike kinds.
+        BadOption: the frames are too few, or of unlike kinds, or nearly no success is told from the rest.
         WrongRun, Unwritable, NoSpace: of the buffer, and of the file.
     """
     torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
@@ -225,6 +232,11 @@ def main(options: Options) -> dict[str, Any]:
     network = learn(parts[LEARN], options)
     chosen = threshold(network.score(parts[CHOOSE].state), parts[CHOOSE], options.max_false)
     reached = quality(network.score(parts[REPORT].state), parts[REPORT], chosen)
+    if reached.missed > _MOST_MISSED:
+        raise BadOption(
+            "max_false", options.max_false, f"a rate that leaves some success to be seen: missed are {reached.missed:.2f} of it",
+            f"show it more episodes of both kinds, or allow more by --max-false; {options.out} is not written",
+        )  # fmt: skip
     told = {
         "where": options.where, "success": options.success, "seed": options.seed, "threshold": chosen,
         "learned_from": {"frames": len(parts[LEARN].success), "success_frames": int(parts[LEARN].success.sum())},

@@ -1,6 +1,7 @@
 """The classifier's training command: which frames it takes, what it holds out, and what it says of itself."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from baselines.reward_classifier import CHOOSE, LEARN, REPORT, Frames, Options, 
 from user_gym.errors import BadOption
 from user_gym.rewards import Classifier
 from user_gym.system import Buffer, ChunkBuilder
+from user_gym.system.verdicts import Verdicts
 
 QUICK = {"updates": 150, "hidden": 16, "members": 2, "batch_size": 64, "learning_rate": 1e-2}
 
@@ -64,6 +66,33 @@ def test_what_a_person_labelled_can_be_success(folder) -> None:
     assert np.flatnonzero(found.success).tolist() == [3 * 12 + 11]
 
 
+def test_what_a_person_said_in_time_and_late_can_be_success() -> None:
+    """By the conditions of docs/rewards.md."""
+    said = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text()
+    where, success = (re.search(f'--{name} "(.*verdict.*)"', said) for name in ("where", "success"))
+    assert where
+    assert success
+    with Buffer.open(":memory:") as buffer:
+        # judged by, success: in time, in time, nobody, late, late against what was said in time
+        for episode, (by, won) in enumerate((("human", 1), ("human", 0), ("rule", 1), ("rule", 0), ("human", 1))):
+            builder = ChunkBuilder("collector-0", "r", "t", max_seconds=10.0)
+            builder.start({"state": np.zeros(1, np.float32)}, episode)
+            for step in range(3):
+                last = step == 2
+                info = {"is_success": last and bool(won), "reward_source": by if last else "rule"}
+                over = last and (by == "human" or bool(won))
+                state = {"state": np.full(1, 10 * episode + step, np.float32)}
+                chunk = builder.add(np.zeros(1, np.float32), float(last and won), over, last and not over, info, state, 0)
+            assert chunk is not None
+            buffer.append(chunk)
+        with Verdicts(buffer) as verdicts:
+            verdicts.tell(3, True)
+            verdicts.tell(4, False)
+        found = frames(buffer, where[1], success[1])
+    assert found.state[:, 0].tolist() == [2, 12, 30, 31, 32, 40, 41, 42]
+    assert found.state[found.success, 0].tolist() == [2, 32]
+
+
 def test_episodes_stay_whole_and_nobody_learns_from_what_is_reported(folder) -> None:
     with Buffer.open(folder / "buffer", read_only=True) as buffer:
         found = frames(buffer, "TRUE", "success AND terminated")
@@ -109,6 +138,25 @@ def test_too_little_is_refused_and_says_what_there_is(folder) -> None:
     for where, words in (("episode < 9", "6 episodes with success"), ("episode > 90", "condition that frames")):
         with pytest.raises(BadOption, match=words):
             reward_classifier.main(Options(folder / "buffer", folder / "reward.npz", where, **QUICK))
+    assert not (folder / "reward.npz").exists()
+
+
+def test_a_part_of_one_kind_alone_is_refused() -> None:
+    """All frames without success are of one good episode, which only one part can have."""
+    success = np.array([True] * 30 + [False] * 30)
+    found = Frames(np.zeros((60, 1), np.float32), success, np.array([*range(30), *[0] * 30]))
+    lacking = set()
+    for seed in range(10):
+        with pytest.raises(BadOption, match=r"success frames '(\d+) of \1 in the part to .*more episodes") as refused:
+            split(found, seed)
+        lacking.add(str(refused.value).partition("part to ")[2].partition("'")[0])
+    assert LEARN in lacking
+
+
+def test_a_classifier_that_sees_next_to_no_success_is_not_written(folder, monkeypatch) -> None:
+    monkeypatch.setattr(reward_classifier, "threshold", lambda *given: 1.0)
+    with pytest.raises(BadOption, match=r"max_false.*missed are 1\.00.*more episodes.*not written"):
+        reward_classifier.main(Options(folder / "buffer", folder / "reward.npz", **QUICK))
     assert not (folder / "reward.npz").exists()
 
 
