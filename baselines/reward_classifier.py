@@ -234,7 +234,7 @@ def main(options: Options) -> dict[str, Any]:
     reached = quality(network.score(parts[REPORT].state), parts[REPORT], chosen)
     if reached.missed > _MOST_MISSED:
         raise BadOption(
-            "max_false", options.max_false, f"a rate that leaves some success to be seen: missed are {reached.missed:.2f} of it",
+            "max_false", options.max_false, f"one that leaves success to be seen: {reached.missed:.2f} of it is missed",
             f"show it more episodes of both kinds, or allow more by --max-false; {options.out} is not written",
         )  # fmt: skip
     told = {

@@ -155,7 +155,7 @@ def test_a_part_of_one_kind_alone_is_refused() -> None:
 
 def test_a_classifier_that_sees_next_to_no_success_is_not_written(folder, monkeypatch) -> None:
     monkeypatch.setattr(reward_classifier, "threshold", lambda *given: 1.0)
-    with pytest.raises(BadOption, match=r"max_false.*missed are 1\.00.*more episodes.*not written"):
+    with pytest.raises(BadOption, match=r"max_false.*1\.00 of it is missed.*more episodes.*not written"):
         reward_classifier.main(Options(folder / "buffer", folder / "reward.npz", **QUICK))
     assert not (folder / "reward.npz").exists()
 
