@@ -195,6 +195,7 @@ robot.start_controller(controller)
 for k in range(50):
     controller.set_control(before + [0, 0, 0.0004 * k], turn)
     time.sleep(0.005)
+time.sleep(0.2)  # a busy machine may have kept the arm from following so far
 robot.stop_controller()
 gripper = libfranka.Gripper(sys.argv[1])
 out = {"moved": moved, "off": off, "up": float((robot.get_position() - before)[2]), "grasp": gripper.grasp(0.02, 0.05, 20.0),
