@@ -145,7 +145,7 @@ def test_it_closes_twice_and_leaves_no_thread() -> None:
     page.open()
     page.close()
     page.close()
-    assert "verdicts" not in {thread.name for thread in threading.enumerate()}
+    assert "verdict" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_button_ends_a_running_episode() -> None:

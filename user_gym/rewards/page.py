@@ -12,17 +12,12 @@ refused: else any page that is open in the same browser could press the buttons.
 from __future__ import annotations
 
 import json
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
-from threading import Thread
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from user_gym.core import whole
-from user_gym.errors import BadOption, Busy
+from user_gym.errors import BadOption
+from user_gym.web import PATIENCE, Handler, Site, ThreadedServer
 
-_PATIENCE = 1.0  # s that a client may be silent within a request
 _LONGEST = 1024  # bytes of a request's body; nothing is read of it, but it is taken from the line
 _PASSED_OVER = 16 * 2**20  # bytes of a longer one that are taken too, so that its sender hears why it is refused
 _AT_ONCE = 2**16  # bytes
@@ -67,77 +62,8 @@ class Listener(Protocol):
         ...
 
 
-class VerdictPage:
-    """Serves the page in threads of its own, from `open` to `close`.
-
-    Args:
-        listener: is told.
-        port: 0: a free one; see `url`.
-
-    Raises:
-        BadOption: no such port.
-    """
-
-    def __init__(self, listener: Listener, port: int = 0) -> None:
-        allowed = "0 .. 65535; 0: a free one"
-        if whole("port", port, 0, allowed) > 65535:
-            raise BadOption("port", port, allowed)
-        self._listener, self._address = listener, ("127.0.0.1", port)
-        self._server: _Server | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it is, once it is open."""
-        host, port = self._address if self._server is None else self._server.server_address[:2]
-        return f"http://{host}:{port}"
-
-    def open(self) -> None:
-        """Listen. Raises Busy where the port is taken."""
-        if self._server is not None:
-            return
-        try:
-            self._server = _Server(self._address, _Handler)
-        except OSError as error:
-            raise Busy(f"{self.url} cannot be served: {error}; choose another port, or 0 for a free one") from error
-        self._server.listener = self._listener
-        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="verdicts", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """May be called twice."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.shutdown()
-            self._thread.join(2 * _PATIENCE)
-            server.server_close()
-
-    def __enter__(self) -> VerdictPage:
-        self.open()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-class _Server(ThreadingHTTPServer):
-    listener: Listener
-    daemon_threads, block_on_close = True, False
-
-    def server_bind(self) -> None:
-        """As TCPServer's; HTTPServer would ask DNS for a name that nobody needs."""
-        TCPServer.server_bind(self)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event of the run."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server_version, sys_version = "user-gym", ""
-    error_message_format = "%(code)d %(message)s\n"
-    error_content_type = "text/plain; charset=utf-8"
-    timeout = _PATIENCE  # of each wait for the client
+class _Handler(Handler):
+    timeout = PATIENCE  # of each wait for the client
 
     def do_GET(self) -> None:
         """The page, or what it shows."""
@@ -175,12 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _listener(self) -> Listener:
-        assert isinstance(self.server, _Server)
-        return self.server.listener
+        assert isinstance(self.server, ThreadedServer)
+        return self.server.site.listener
 
     def _is_meant(self) -> bool:
         """Whether the request was meant for this server, and not sent by another site's page."""
-        assert isinstance(self.server, _Server)
+        assert isinstance(self.server, ThreadedServer)
         host, port = self.server.server_address[:2]
         known = {f"{name}:{port}" for name in (host, "localhost", "127.0.0.1")}
         origin = self.headers.get("Origin")
@@ -203,13 +129,30 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _answer(self, kind: str, text: str) -> None:
-        body = text.encode()
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("X-Frame-Options", "DENY")  # nobody lays an invisible page over another one's button
-        self.end_headers()
-        self.wfile.write(body)
+        # Nobody lays an invisible page over another one's button.
+        self.answer(kind, text.encode(), {"X-Frame-Options": "DENY"})
 
-    def log_message(self, format: str, *args: object) -> None:
-        """A request is no event of the run; a verdict is a column of it."""
+
+class VerdictPage(Site):
+    """Serves the page in threads of its own, from `open` to `close`.
+
+    Args:
+        listener: is told.
+        port: 0: a free one; see `url`.
+
+    Raises:
+        BadOption: no such port.
+    """
+
+    name, handler, server = "verdict", _Handler, ThreadedServer
+
+    def __init__(self, listener: Listener, port: int = 0) -> None:
+        super().__init__(port)
+        self.listener = listener
+
+    def __enter__(self) -> VerdictPage:
+        self.open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

@@ -19,7 +19,7 @@ from user_gym.system.metrics import Endpoint, endpoint
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
-    monkeypatch.setattr(endpoint, "_PATIENCE", 0.3)
+    monkeypatch.setattr(endpoint, "PATIENCE", 0.3)
     made = Endpoint(0)
     made.open()
     yield made
