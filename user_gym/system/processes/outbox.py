@@ -6,11 +6,10 @@ acknowledged when the owner died is sent again to the next one, which knows by (
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from threading import Condition, Event, Thread
+from threading import Event
 from typing import Any, NamedTuple
 
 from user_gym.core import Chunk
@@ -18,11 +17,11 @@ from user_gym.errors import BadChunk, Closed, PeerLost, WrongRun
 from user_gym.system.buffer.block import Block
 from user_gym.system.buffer.encoder import Encoder
 from user_gym.system.processes.caller import Caller
+from user_gym.system.processes.conversation import GLANCE, Conversation
 from user_gym.system.processes.journal import say
 from user_gym.system.processes.link import LAST, Report
 
 _CAPACITY = 64  # chunks; as many seconds of a robot, at least
-_GLANCE = 0.1  # s; the longest that `stop` goes unnoticed
 _POLL = 0.5  # s that the owner is asked to wait for room
 _LOOK = 1.0  # s between two questions of a robot that rests, whether the run has enough
 _AGAIN = 0.1, 1.0  # s until the owner is tried again: when it is gone, and when its disk is full
@@ -36,7 +35,7 @@ class Welcome(NamedTuple):
     enough: bool  # the run has all its steps
 
 
-class Outbox:
+class Outbox(Conversation):
     """As `Outlet` and as `Permission` of a `Collector`. One thread puts; a thread of its own encodes and sends.
 
     Args:
@@ -51,29 +50,19 @@ class Outbox:
     """
 
     def __init__(self, caller: Caller, hello: Mapping[str, Any], lossy: Mapping[str, int], report: Report, stop: Event) -> None:
-        self._caller, self._hello, self._report, self._stop = caller, dict(hello), report, stop
+        super().__init__("outbox", caller, hello, report, stop)
         self._encoder = Encoder(lossy=lossy)
-        self._changed = Condition()
         self._queue: deque[Chunk | Block] = deque()
         self._under_way = 0  # steps that are not acknowledged
         self._room = 0.0  # steps that may be
-        self._waiting = self._asking = self._closing = self._goodbye = self._left = False
+        self._asking = self._goodbye = self._left = False
         self._welcome: Welcome | None = None
-        self._failure: Exception | None = None
-        self._waited = 0.0
         self.enough = False
-        self._thread = Thread(target=self._run, name="outbox", daemon=True)
 
     def open(self) -> Welcome | None:
         """Find the owner; None if `stop` was set first. Raises WrongRun where it refuses this collector."""
-        self._thread.start()
-        with self._changed:
-            while self._welcome is None and self._failure is None and not self._stop.is_set():
-                self._report.moved()
-                self._changed.wait(_GLANCE)
-            if self._failure is not None:
-                raise self._failure
-            return self._welcome
+        self._begin(lambda: self._welcome is not None)
+        return self._welcome
 
     def put(self, item: Chunk) -> None:
         """Take a chunk. Waits while too many are not acknowledged. Raises Closed, or what the owner has against one."""
@@ -113,11 +102,7 @@ class Outbox:
         with self._changed:
             self._closing, self._goodbye = True, goodbye
             self._changed.notify_all()
-        # An owner that hangs is waited for only while somebody is left to end this process.
-        deadline = time.monotonic() + (LAST[True] + _GLANCE if self._report.alone else math.inf)
-        while self._thread.is_alive() and (left := deadline - time.monotonic()) > 0:
-            self._thread.join(min(left, _LOOK))
-            self._report.moved()
+        self._finish()
         return self._left
 
     def _wait(self, ready: Callable[[], bool]) -> None:
@@ -129,28 +114,18 @@ class Outbox:
                     self._report.set(waits=True)
                     self._changed.notify_all()
                 self._report.moved()
-                self._changed.wait(_GLANCE)
+                self._changed.wait(GLANCE)
             self._waiting = False
             self._waited += time.monotonic() - began
             counted = {"unacknowledged": self._under_way, "queued": len(self._queue)}
             self._report.set(waits=False, waited=round(self._waited, 3), **counted)
 
-    def _run(self) -> None:
-        try:
-            self._exchange_all()
-        except Exception as error:  # top of this thread: raised in the one that uses this object
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
-        finally:
-            self._caller.close()
-
-    def _exchange_all(self) -> None:
+    def _talk(self) -> None:
         given_up = None  # when
         while True:
             with self._changed:
                 while self._caller.connected and not (self._queue or self._waiting or self._asking or self._closing):
-                    self._changed.wait(_GLANCE)
+                    self._changed.wait(GLANCE)
                 leaving = self._closing and not self._queue
                 if self._closing and given_up is None:
                     given_up = time.monotonic() + LAST[self._report.alone]

@@ -5,15 +5,15 @@ The learner does not wait for an answer while updates are left that it was allow
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from threading import Condition, Event, Thread
+from threading import Event
 from typing import Any
 
 from user_gym.errors import PeerLost, WrongRun
 from user_gym.system.processes.caller import SocketCaller
+from user_gym.system.processes.conversation import GLANCE, Conversation
 from user_gym.system.processes.link import LAST, Report
 from user_gym.system.ratelimit import LimiterState
 
@@ -22,7 +22,7 @@ _AGAIN = 0.1  # s until a lost owner is tried again
 _PAUSE = 0.005  # s between two reports: a learner of thousands of updates a second does not report each of them
 
 
-class Turnstile:
+class Turnstile(Conversation):
     """As `Allowance` of a `Learner`, which owns it; a thread of its own asks and reports.
 
     Args:
@@ -37,18 +37,14 @@ class Turnstile:
     """
 
     def __init__(self, path: Path, tolerance: float, hello: Mapping[str, Any], report: Report, stop: Event) -> None:
+        super().__init__("turnstile", SocketCaller(path), hello, report, stop)
         self.tolerance = tolerance
-        self._caller, self._hello, self._report, self._stop = SocketCaller(path), dict(hello), report, stop
-        self._changed = Condition()
         self._updates = self._reported = 0
         self._allowed = self._target = self._inserted = 0.0
         self._version = -1
         self._acted: int | None = None
-        self._waiting = self._closing = self._finished = self._heard = False
-        self._failure: Exception | None = None
-        self._waited = 0.0
+        self._finished = self._heard = False
         self.ended = Event()
-        self._thread = Thread(target=self._run, name="turnstile", daemon=True)
 
     def open(self, updates: int) -> int | None:
         """Find the owner; the newest version of weights that acted, or None if `stop` was set first. Raises WrongRun.
@@ -57,14 +53,8 @@ class Turnstile:
             updates: of the learner's checkpoint.
         """
         self._updates = self._reported = updates
-        self._thread.start()
-        with self._changed:
-            while self._acted is None and self._failure is None and not self._stop.is_set():
-                self._report.moved()
-                self._changed.wait(_AGAIN)
-            if self._failure is not None:
-                raise self._failure
-            return self._acted
+        self._begin(lambda: self._acted is not None)
+        return self._acted
 
     def published(self, version: int) -> None:
         """Weights of this version are out."""
@@ -122,28 +112,15 @@ class Turnstile:
         with self._changed:
             self._closing, self._finished = True, finished
             self._changed.notify_all()
-        deadline = time.monotonic() + (LAST[True] + _AGAIN if self._report.alone else math.inf)  # as of an outbox
-        while self._thread.is_alive() and (left := deadline - time.monotonic()) > 0:
-            self._thread.join(min(left, 1.0))
-            self._report.moved()
+        self._finish()
         return self._heard
 
-    def _run(self) -> None:
-        try:
-            self._exchange_all()
-        except Exception as error:  # top of this thread: raised in the one that uses this object
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
-        finally:
-            self._caller.close()
-
-    def _exchange_all(self) -> None:
+    def _talk(self) -> None:
         given_up = None
         while True:
             with self._changed:
                 while self._caller.connected and not (self._reported != self._updates or self._waiting or self._closing):
-                    self._changed.wait(0.1)
+                    self._changed.wait(GLANCE)
                 leaving, idle = self._closing, self._waiting and self._reported == self._updates
                 if leaving and given_up is None:
                     given_up = time.monotonic() + LAST[self._report.alone]
