@@ -41,7 +41,7 @@ def space(box: gym.spaces.Box) -> dict:
     return {"shape": list(box.shape), "dtype": str(box.dtype), **bounds}
 
 
-LATER = {"randomise": "None"}  # options that v0 got afterwards, whose defaults leave everything as it was
+LATER = {"randomise": "None", "board": "None"}  # options that v0 got afterwards, whose defaults leave everything as it was
 
 
 def defaults() -> dict:

@@ -3,6 +3,8 @@
 The geometry, action scale, workspace and reset follow the peg insertion of SERL, HIL-SERL and RLinf. Success is stricter:
 their rule (the TCP within 1 cm of its goal) can be met by a peg resting on the board; here its tip must be inside the hole
 and at least 80 % of the hole's depth below the rim. `success="1cm"` is their rule, for comparison only.
+
+With `board="blue"` or "yellow" there are two boards, and the one that is meant is only said in words.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import numpy as np
 from user_gym.core import F64, Body, Judgement, RobotSpec, RobotState, Scene, Shape, Start, Workspace
 from user_gym.errors import BadOption
 from user_gym.robots import pose
+from user_gym.tasks import boards
 
 PEG_WIDTH = 0.020  # m, square section
 PEG_LENGTH = 0.050  # m, from the TCP to the tip
@@ -36,9 +39,10 @@ class PegInsert:
         spec: the robot; its `work_point` is where the hole nominally is.
         hole_offset: m, how far the hole really is from there, in a random horizontal direction that nobody is told.
         success: "strict" (tip inside the hole, 80 % of its depth below the rim) or "1cm" (TCP within 1 cm of its goal).
+        board: None: one board. "blue" or "yellow": there are both, and this one is meant; the start does not tell which.
 
     Raises:
-        BadOption: `hole_offset` is not within 0 .. 3 mm, or `success` is no known rule.
+        BadOption: `hole_offset` is not within 0 .. 3 mm, `success` is no known rule, or `board` no known board.
     """
 
     name = "PegInsert"
@@ -48,30 +52,41 @@ class PegInsert:
     moves_gripper = False
     scene_keys = ()
 
-    def __init__(self, spec: RobotSpec, hole_offset: float = 0.001, success: str = "strict") -> None:
+    def __init__(self, spec: RobotSpec, hole_offset: float = 0.001, success: str = "strict", board: str | None = None) -> None:
         if not (isinstance(hole_offset, int | float | np.floating) and 0.0 <= hole_offset <= MAX_OFFSET):  # NaN fails as well
             raise BadOption("hole_offset", hole_offset, f"0 .. {MAX_OFFSET} (metres)")
         if success not in SUCCESS_RULES:
             raise BadOption("success", success, " | ".join(SUCCESS_RULES))
+        if board is not None and (not isinstance(board, str) or board not in boards.TWO):
+            raise BadOption("board", board, " | ".join(["None", *boards.TWO]))
         self.hole_offset = float(hole_offset)
         self.success = success
+        meant = boards.Board("board", 0.0, (BOARD, BOARD), (0.72, 0.58, 0.40, 1.0)) if board is None else boards.TWO[board]
+        there = [meant] if board is None else list(boards.TWO.values())
+        if board is not None:
+            self.description = f"insert the red peg into the {board} board"
         x, y, _ = spec.work_point
-        self.goal = np.array([x, y, RIM - HOLE_DEPTH + PEG_LENGTH, 0.0, 0.0, 0.0])  # the peg touches the hole's floor
-        reach = np.array([0.05, 0.05, 0.0, 0.01, 0.01, np.pi / 6])
-        self.workspace = Workspace(low=self.goal - reach, high=self.goal + reach + [0, 0, 0.10, 0, 0, 0])
+        self._middle = np.array([x, y, RIM - HOLE_DEPTH + PEG_LENGTH, 0.0, 0.0, 0.0])  # the peg touches the hole's floor
+        self.goal = self._middle + np.array([0.0, meant.aside, 0.0, 0.0, 0.0, 0.0])
+        self._holes = self._middle[:2] + np.array([[0.0, one.aside] for one in there])  # (k, 2) m, where they are said to be
+        self._meant = meant.name
+        aside = 0.05 if board is None else abs(meant.aside) + boards.ROOM
+        reach = np.array([0.05, aside, 0.0, 0.01, 0.01, np.pi / 6])
+        self.workspace = Workspace(low=self._middle - reach, high=self._middle + reach + [0, 0, 0.10, 0, 0, 0])
         self.action_scale = np.array([0.02, 0.02, 0.02, 0.1, 0.1, 0.1])
-        self.bodies = (_peg(), _board())
+        hole = PEG_WIDTH / 2 + CLEARANCE
+        self.bodies = (_peg(), *(boards.body(one, hole, RIM, HOLE_DEPTH, FRICTION) for one in there))
 
     def start(self, rng: np.random.Generator) -> Start:
-        """10 cm above the goal, anywhere over the workspace, turned by up to 30 degrees."""
+        """10 cm above the goal, or the middle between two, anywhere within 5 cm, turned by up to 30 degrees."""
         x, y, yaw = rng.uniform([-0.05, -0.05, -np.pi / 6], [0.05, 0.05, np.pi / 6])
-        direction = rng.uniform(-np.pi, np.pi)
-        hole = np.array([self.goal[0], self.goal[1], RIM, 0.0, 0.0, 0.0, 1.0])
-        hole[:2] += self.hole_offset * np.array([np.cos(direction), np.sin(direction)])
+        direction = rng.uniform(-np.pi, np.pi, len(self._holes))
+        objects = np.tile([0.0, 0.0, RIM, 0.0, 0.0, 0.0, 1.0], (len(self._holes), 1))
+        objects[:, :2] = self._holes + self.hole_offset * np.stack([np.cos(direction), np.sin(direction)], axis=1)
         return Start(
-            tcp=self.goal + np.array([x, y, 0.10, 0.0, 0.0, yaw]),
+            tcp=self._middle + np.array([x, y, 0.10, 0.0, 0.0, yaw]),
             gripper=0.0,
-            objects=hole[None],
+            objects=objects,
             progress=np.zeros(0),
         )
 
@@ -87,7 +102,7 @@ class PegInsert:
             tilt2 = rx * rx + ry * ry
             t2 = tilt2 + rz * rz
             sine, cosine = 1 - t2 * (1 / 6 - t2 / 120), 0.5 - t2 * (1 / 24 - t2 / 720)
-            hx, hy, rim, *_ = pose.components(scene.pose("board"))
+            hx, hy, rim, *_ = pose.components(scene.pose(self._meant))
             dx = x - hx - PEG_LENGTH * (sine * ry + cosine * rx * rz)
             dy = y - hy + PEG_LENGTH * (sine * rx - cosine * ry * rz)
             drop = cosine * tilt2  # 1 - cos(tilt)
@@ -108,15 +123,3 @@ def _peg() -> Body:
     half = PEG_WIDTH / 2
     shape = Shape("box", (half, half, (PEG_LENGTH + grip) / 2), _pose(z=(PEG_LENGTH - grip) / 2), (0.85, 0.25, 0.15, 1.0))
     return Body("peg", "tool", (shape,), mass=0.05, friction=FRICTION)
-
-
-def _board() -> Body:
-    """A board with a square hole; its frame is at the centre of the rim. The edges are sharp: nothing guides the peg in."""
-    wood, dark = (0.72, 0.58, 0.40, 1.0), (0.35, 0.28, 0.20, 1.0)
-    hole = PEG_WIDTH / 2 + CLEARANCE
-    half, centre, depth = (BOARD - hole) / 2, (BOARD + hole) / 2, HOLE_DEPTH / 2
-    shapes = [Shape("box", (BOARD, BOARD, (RIM - HOLE_DEPTH) / 2), _pose(z=-(RIM + HOLE_DEPTH) / 2), dark)]
-    for side in (-1, 1):
-        shapes.append(Shape("box", (half, BOARD, depth), _pose(x=side * centre, z=-depth), wood))
-        shapes.append(Shape("box", (hole, half, depth), _pose(y=side * centre, z=-depth), wood))
-    return Body("board", "table", tuple(shapes), friction=FRICTION)
