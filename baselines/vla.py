@@ -1,6 +1,6 @@
 """Supervised fine-tuning of a small VLA from nothing: demonstrations in the twin, flow matching, success by prompt.
 
-    python -m baselines.vla --tasks PegInsert Charger --seed 0
+    python -m baselines.vla --tasks PegInsert:board=blue PegInsert:board=yellow --seed 0
 
 A run that was interrupted goes on when the command is repeated. `load` gives the policy that a run made.
 """
@@ -8,7 +8,6 @@ A run that was interrupted goes on when the command is repeated. `load` gives th
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from baselines.command import command
 from user_gym.core import Batch, Weights, real, whole
-from user_gym.errors import BadOption, MissingExtra, UnknownName
+from user_gym.errors import BadOption, MissingExtra
 from user_gym.system import Buffer, Counters
 from user_gym.system.atomic_file import write_json
 from user_gym.system.chunked import ChunkedPolicy
@@ -32,10 +31,11 @@ try:
     from torch import Tensor
 
     from baselines.agent_file import read, write
-    from baselines.episodes import EXPERTS, evaluate
+    from baselines.episodes import evaluate
     from baselines.networks import spec_hash
+    from baselines.report import Clock
     from baselines.run_folder import Run, newest
-    from baselines.vla_demos import LABEL, demonstrate, make, of_task
+    from baselines.vla_demos import CAMERAS, LABEL, demonstrate, make, of_task, parse, prompt_of
     from baselines.vla_network import STATE, VlaNetwork, VlaPolicy, flow_loss, spelled
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
@@ -46,11 +46,13 @@ class VlaConfig:
     """What a run is. A run folder belongs to one configuration."""
 
     tasks: tuple[str, ...] = ("PegInsert",)
-    """names, as in User/NAME-sim-v0; their descriptions are the prompts"""
+    """as in User/NAME-sim-v0, with options as in PegInsert:board=blue; their descriptions are the prompts"""
     robot: str = "franka-fr3"
     """franka-fr3, franka-fer, arx-x5 or arx-l5"""
     side: int = 64
     """pixels, height and width of the pictures that the model sees; a multiple of 16 that divides 128"""
+    cameras: tuple[str, ...] = CAMERAS
+    """that the model sees; what is felt and read does not grow with them, the seconds of an update nearly do"""
     horizon: int = 8
     """actions in a chunk"""
     execute: int = 4
@@ -80,10 +82,11 @@ class VlaConfig:
 
     def __post_init__(self) -> None:
         for task in self.tasks:
-            if task not in EXPERTS:
-                raise UnknownName("task", task, EXPERTS)
+            parse(task)
         if not self.tasks or len(set(self.tasks)) < len(self.tasks):
             raise BadOption("tasks", self.tasks, "one or more, each once")
+        if not self.cameras or len(set(self.cameras)) < len(self.cameras):
+            raise BadOption("cameras", self.cameras, "one or more, each once")
         for name in ("side", "horizon", "execute", "demos", "updates", "draws", "checkpoint_every", "eval_episodes"):
             whole(name, getattr(self, name), 1)
         whole("batch_size", self.batch_size, len(self.tasks), f"{len(self.tasks)} or more: one of each task")
@@ -99,7 +102,8 @@ class VlaConfig:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two runs different."""
-        return {name: value for name, value in asdict(self).items() if name != "run_dir"} | {"tasks": list(self.tasks)}
+        own = {name: value for name, value in asdict(self).items() if name != "run_dir"}
+        return own | {"tasks": list(self.tasks), "cameras": list(self.cameras)}
 
     @property
     def folder(self) -> Path:
@@ -149,12 +153,12 @@ class Sft:
         return self.config.learning_rate * min(1.0, (self.updates + 1) / 100) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
     def _read(self, prompt: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, actions and which of them count, of one task's rows."""
-        label = batch.extra[LABEL]
+        """Tokens, actions and which of them count, of one task's rows: the expert's, and those of a human who corrected."""
+        label = np.where(batch.is_intervention[..., None], batch.ordered, batch.extra[LABEL])
         rows, horizon, axes = label.shape
+        valid = np.isfinite(label).all(-1) & (True if batch.valid is None else batch.valid)
         actions = torch.zeros(rows, horizon, self.net.axes)
-        actions[..., :axes] = torch.from_numpy(label)
-        valid = np.ones((rows, horizon), np.bool_) if batch.valid is None else batch.valid
+        actions[..., :axes] = torch.from_numpy(np.nan_to_num(label))
         counts = torch.zeros_like(actions)
         counts[..., :axes] = torch.from_numpy(valid)[..., None].float()
         pictures = {name: torch.from_numpy(batch.obs[name]) for name in self.net.cameras}
@@ -202,16 +206,17 @@ def learn(config: VlaConfig, run: Run, sft: Sft, buffer: Buffer, prompts: Mappin
     views = {prompt: buffer.view(of_task(task)) for task, prompt in prompts.items()}
     if run.restore(sft.restore) is None:
         sft.normalise(np.concatenate([_states(view) for view in views.values()]))
-    rows, began = config.batch_size // len(views), time.perf_counter()
-    before, smooth = run.seconds["wall"], math.nan
+    rows, clock = config.batch_size // len(views), Clock()
+    before, smooth = run.seconds, math.nan
     while sft.updates < config.updates:
         rng = np.random.default_rng([config.seed, sft.updates])  # a run that goes on draws what it would have drawn
         loss = sft.update({prompt: view.sample(rows, rng, config.horizon) for prompt, view in views.items()})
         smooth = loss if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss
         if sft.updates % config.checkpoint_every == 0 or sft.updates == config.updates:
-            run.seconds["wall"] = before + time.perf_counter() - began
+            wall, cpu = clock.read()
+            run.seconds = {"wall": before["wall"] + wall, "cpu": before["cpu"] + cpu}
             run.save(sft.save, Counters(updates=sft.updates, version=sft.updates))
-            print(f"{sft.updates:6d}/{config.updates} updates  loss {smooth:.4f}, {run.seconds['wall']:.0f} s", flush=True)
+            print(f"{sft.updates:6d}/{config.updates} updates  loss {smooth:.4f}, {run.seconds['cpu']:.0f} s CPU", flush=True)
 
 
 def _states(view: Any, most: int = 4096) -> NDArray[np.float32]:
@@ -225,21 +230,26 @@ def load(folder: Path, prompt: str | None = None) -> VlaPolicy:
         folder: of the run.
         prompt: for observations that have none; None: that of the run's first task.
     """
+    config, sft, prompts = reopened(folder)
+    return sft.policy(prompt or prompts[config.tasks[0]])
+
+
+def reopened(folder: Path) -> tuple[VlaConfig, Sft, dict[str, str]]:
+    """Configuration and newest model of a run, or of one that went on from it, and each task's prompt. Raises WrongRun."""
     kept, checkpoint = newest(folder)
-    kept["tasks"] = tuple(kept["tasks"])
-    config = VlaConfig(**kept)
+    kept = newest(Path(kept["sft"]))[0] if "sft" in kept else kept
+    config = VlaConfig(**{**kept, "tasks": tuple(kept["tasks"]), "cameras": tuple(kept.get("cameras", CAMERAS))})
     with ExitStack() as stack:
-        envs = {task: stack.enter_context(closing(make(task, config.robot, config.side))) for task in config.tasks}
-        sft = of(config, envs)
-        first = prompt_of(envs[config.tasks[0]])
+        envs = opened(config, stack)
+        sft, prompts = of(config, envs), {task: prompt_of(env) for task, env in envs.items()}
     sft.restore(checkpoint)
-    return sft.policy(prompt or first)
+    return config, sft, prompts
 
 
-def prompt_of(env: gymnasium.Env[Any, Any]) -> str:
-    """What is to be done, in words."""
-    core: Any = env.unwrapped
-    return core.task.description
+def opened(config: VlaConfig, stack: ExitStack) -> dict[str, gymnasium.Env[Any, Any]]:
+    """The environment of each task; closed by the stack."""
+    each = {task: closing(make(task, config.robot, config.side, config.cameras)) for task in config.tasks}
+    return {task: stack.enter_context(env) for task, env in each.items()}
 
 
 def judged(config: VlaConfig, sft: Sft, envs: Mapping[str, gymnasium.Env[Any, Any]]) -> dict[str, dict[str, float]]:
@@ -264,12 +274,11 @@ def judged(config: VlaConfig, sft: Sft, envs: Mapping[str, gymnasium.Env[Any, An
 def main(config: VlaConfig) -> dict[str, Any]:
     """Make or continue a run; its summary."""
     torch.set_num_threads(1)
-    run = Run(config.folder, config.identity)
     with ExitStack() as stack:
-        envs = {task: stack.enter_context(closing(make(task, config.robot, config.side))) for task in config.tasks}
+        envs = opened(config, stack)
         sft = of(config, envs)
+        run = stack.enter_context(closing(Run(config.folder, config.identity)))
         run.open()
-        stack.callback(run.close)
         if run.summary is not None:
             print(f"{run.folder} is finished: {run.summary}")
             return run.summary
@@ -279,7 +288,7 @@ def main(config: VlaConfig) -> dict[str, Any]:
             steps = len(buffer.view(of_task(task)))
             print(f"{task}: {config.demos} demonstrations, {steps} steps; {tried} tried now", flush=True)
         learn(config, run, sft, buffer, {task: prompt_of(env) for task, env in envs.items()})
-        summary = {"success": judged(config, sft, envs), "updates": sft.updates, "seconds": run.seconds["wall"]}
+        summary = {"success": judged(config, sft, envs), "updates": sft.updates, "seconds": run.seconds}
         summary |= {"parameters": sum(part.numel() for part in sft.net.parameters()), "episodes": config.eval_episodes}
         write_json(run.folder / "summary.json", summary)
         return summary

@@ -1,4 +1,4 @@
-"""The expert's demonstrations for a small VLA: pictures made small, and what the expert would do wherever noise has led it.
+"""A small VLA's tasks, by name; pictures made small; and demonstrations: what the expert would do wherever noise has led it.
 
 The noise is on what is executed, not on what is learned (DART, Laskey et al. 2017): a policy that copies only a perfect hand
 never sees how to come back from its own errors. Those are large and last: a policy of peg insertion that had seen small noise
@@ -7,44 +7,81 @@ alone went down beside the hole, where no demonstration had been, and stayed. So
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.episodes import DEMO_SEED, hand
+from baselines.episodes import DEMO_SEED, EXPERTS, hand
 from baselines.experience import newest
 from baselines.vla_network import shrunk
+from user_gym.errors import BadOption, UnknownName
 from user_gym.system import Buffer, ChunkBuilder
 
 PUSH = 0.15  # most of the chance that a push begins at a step; each episode draws its own from 0 up to this
 PUSHED = 4  # steps that a push lasts at most; it is one action, drawn from all there are
 LABEL = "expert_action"  # extra column: what the expert would do there, (action,)
+CAMERAS = ("wrist", "side")
 
 
 class SmallPictures(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """Pictures of an environment, made `side` x `side` pixels."""
+    """Pictures of an environment, made `side` x `side` pixels.
 
-    def __init__(self, env: gymnasium.Env[Any, Any], side: int) -> None:
+    Attributes:
+        label: of the task, by which its experience is known.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], side: int, label: str, cameras: Sequence[str] = CAMERAS) -> None:
         super().__init__(env)
-        self._side = side
+        self._side, self.label = side, label
         inside = env.observation_space
         assert isinstance(inside, gymnasium.spaces.Dict)
         small = gymnasium.spaces.Box(0, 255, (side, side, 3), np.uint8)
-        self.observation_space = gymnasium.spaces.Dict(
-            {name: small if space.dtype == np.uint8 else space for name, space in inside.items()}
+        pictures = {name for name, space in inside.items() if space.dtype == np.uint8}
+        for name in cameras:
+            if name not in pictures:
+                raise UnknownName("camera", name, pictures)
+        self.observation_space: gymnasium.spaces.Dict = gymnasium.spaces.Dict(
+            {n: small if n in pictures else space for n, space in inside.items() if n not in pictures or n in cameras}
         )
 
     def observation(self, observation: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The same with small pictures."""
-        return {n: shrunk(value, self._side) if value.dtype == np.uint8 else value for n, value in observation.items()}
+        kept = {name: observation[name] for name in self.observation_space.spaces}
+        return {n: shrunk(value, self._side) if value.dtype == np.uint8 else value for n, value in kept.items()}
 
 
-def make(task: str, robot: str, side: int) -> gymnasium.Env[Any, Any]:
-    """The twin of a task, seen through small pictures."""
-    return SmallPictures(gymnasium.make(f"User/{task}-sim-v0", robot=robot, obs="pixels"), side)
+def parse(label: str) -> tuple[str, dict[str, Any]]:
+    """A task and its options of "NAME" or "NAME:option=value,option=value". Raises UnknownName, BadOption."""
+    name, _, rest = label.partition(":")
+    if name not in EXPERTS:
+        raise UnknownName("task", name, EXPERTS)
+    options: dict[str, Any] = {}
+    for part in rest.split(",") if rest else ():
+        option, given, value = part.partition("=")
+        if not option or not given or "'" in part:  # labels stand between quotes in conditions
+            raise BadOption("task", label, "NAME or NAME:option=value,option=value, such as PegInsert:board=blue")
+        try:
+            options[option] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):  # a word
+            options[option] = value
+    return name, options
+
+
+def make(task: str, robot: str, side: int, cameras: Sequence[str] = CAMERAS) -> gymnasium.Env[Any, Any]:
+    """The twin of a task, by its label as of `parse`, seen through small pictures."""
+    name, options = parse(task)
+    env = gymnasium.make(f"User/{name}-sim-v0", robot=robot, obs="pixels", **options)
+    return SmallPictures(env, side, task, cameras)
+
+
+def prompt_of(env: gymnasium.Env[Any, Any]) -> str:
+    """What is to be done, in words."""
+    core: Any = env.unwrapped
+    return core.task.description
 
 
 def of_task(task: str) -> str:
@@ -69,7 +106,7 @@ def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, episodes: int, noi
         How many were tried.
     """
     core: Any = env.unwrapped
-    task, robot = core.task.name, core.spec_of_robot.name
+    task, robot = env.get_wrapper_attr("label"), core.spec_of_robot.name
     kept = len(buffer.view(f"{of_task(task)} AND (terminated OR truncated)"))
     last = newest(buffer, of_task(task))
     episode = 0 if last is None else last.episode + 1

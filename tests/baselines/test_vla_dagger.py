@@ -1,0 +1,156 @@
+"""Correcting a small VLA: through a socket, with weights that follow live, and runs that go on where they were cut off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+
+pytest.importorskip("websockets", reason="websockets comes with the extra 'openpi'")
+
+from baselines import vla, vla_dagger
+from baselines.episodes import hand
+from baselines.run_folder import Run
+from baselines.supervisor import Supervisor
+from baselines.vla import Sft, VlaConfig
+from baselines.vla_dagger import DaggerConfig
+from baselines.vla_demos import demonstrate, make, parse, prompt_of
+from user_gym.errors import BadOption, UnknownName, WrongRun
+from user_gym.system import Buffer, ChunkBuilder
+from user_gym.system.chunked import ChunkedPolicy
+from user_gym.wrappers import Intervention
+
+TASKS = ("PegInsert:board=blue", "PegInsert:board=yellow")
+PROMPTS = {task: f"insert the red peg into the {task.rpartition('=')[2]} board" for task in TASKS}
+TINY: dict[str, Any] = {"side": 16, "cameras": ("wrist",), "horizon": 4, "execute": 4, "demos": 1, "batch_size": 4}
+FEW: dict[str, Any] = {"episodes": 3, "updates": 2, "patience": 6, "checkpoint_every": 2, "human_noise": 0.0}
+
+
+@pytest.fixture(scope="module")
+def sft(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two updates on two demonstrations."""
+    folder = tmp_path_factory.mktemp("sft") / "run"
+    config = VlaConfig(tasks=TASKS, updates=2, run_dir=folder, **TINY)
+    envs = {task: make(task, config.robot, config.side, config.cameras) for task in TASKS}
+    learner, run = vla.of(config, envs), Run(folder, config.identity)
+    run.open()
+    with Buffer.open(folder / "buffer", durability="kill") as buffer:
+        for env in envs.values():
+            demonstrate(env, buffer, 1, 0.0, 0)
+            env.close()
+        vla.learn(config, run, learner, buffer, PROMPTS)
+    run.close()
+    return folder
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Episodes of 20 steps, and no judging."""
+
+    def opened(*parts: Any) -> dict[str, Any]:
+        return {task: gymnasium.wrappers.TimeLimit(env, 20) for task, env in vla.opened(*parts).items()}
+
+    monkeypatch.setattr(vla_dagger, "opened", opened)
+    monkeypatch.setattr(vla_dagger, "judged", lambda *_: {})
+
+
+@pytest.mark.usefixtures("short")
+def test_weights_reach_the_server_while_it_acts_and_the_human_is_learned_from(sft: Path, tmp_path: Path, capsys: Any) -> None:
+    config = DaggerConfig(sft=sft, run_dir=tmp_path / "run", **FEW)
+    summary = vla_dagger.main(config)
+    assert (summary["updates"], summary["episodes"], summary["versions"]) == (6, 3, 3)
+    with Buffer.open(config.folder / "buffer", read_only=True) as own:
+        steps = own.steps(own.numbers(), ("policy_version", "is_intervention"))
+        chunks = [own.chunk(int(number)) for number in own.view("terminated OR truncated").numbers()]
+    assert [chunk.task for chunk in chunks] == [TASKS[0], TASKS[1], TASKS[0]]
+    for updates, chunk in zip((0, 2, 4), chunks, strict=True):  # that the model had had when the episode began
+        assert set(chunk.policy_version[~chunk.is_intervention]) == {updates}
+    assert summary["labels"] == steps["is_intervention"].sum() > 0
+    assert not steps["is_intervention"].all()
+    assert vla_dagger.main(config) == summary
+    assert "is finished" in capsys.readouterr().out
+    policy = vla.load(config.folder)
+    assert (policy.version, policy.prompt) == (6, PROMPTS[TASKS[0]])
+
+
+@pytest.mark.usefixtures("short")
+def test_a_run_that_was_cut_off_keeps_its_episodes_and_makes_up_for_updates(
+    sft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DaggerConfig(sft=sft, run_dir=tmp_path / "run", **FEW | {"checkpoint_every": 100})
+    corrected, numbers = vla_dagger.corrected, list[int]()
+
+    def cut(robot: Any, number: int, seed: int) -> Any:
+        numbers.append(number)
+        if len(numbers) == 2:
+            raise KeyboardInterrupt
+        return corrected(robot, number, seed)
+
+    monkeypatch.setattr(vla_dagger, "corrected", cut)
+    with pytest.raises(KeyboardInterrupt):
+        vla_dagger.main(config)
+    with pytest.raises(WrongRun, match="updates=2 there, 3 here"):
+        vla_dagger.main(DaggerConfig(sft=sft, run_dir=tmp_path / "run", **FEW | {"checkpoint_every": 100, "updates": 3}))
+    summary = vla_dagger.main(config)
+    assert numbers == [0, 1, 1, 2]  # the one that was cut off, again
+    assert (summary["updates"], summary["episodes"], summary["versions"]) == (6, 3, 3)
+
+
+def test_of_a_corrected_episode_the_humans_orders_are_learned_and_nothing_else(sft: Path, tmp_path: Path) -> None:
+    kept, model, _ = vla.reopened(sft)
+    env = make(TASKS[0], "franka-fr3", 16, ("wrist",))
+    human = Supervisor(env.unwrapped.task, hand(env), 6)  # pyright: ignore[reportAttributeAccessIssue]
+    nobody = {vla.LABEL: np.full(6, np.nan, np.float32)}
+    builder = ChunkBuilder("robot", "franka-fr3", TASKS[0], max_seconds=1e6, extra=nobody)
+    robot = vla_dagger.Robot(Intervention(env, human), ChunkedPolicy(model.policy("x"), horizon=4), builder)
+    chunk = vla_dagger.corrected(robot, 0, 0)
+    env.close()
+    with Buffer.open(tmp_path / "buffer", durability="kill") as own:
+        own.append(chunk)
+        batch = own.view("is_intervention").sample(64, np.random.default_rng(0), kept.horizon)
+    _, actions, counts = Sft(kept, ("wrist",), 6)._read("x", batch)
+    theirs = batch.is_intervention & batch.valid
+    np.testing.assert_array_equal(counts.numpy().any(-1), theirs)
+    np.testing.assert_array_equal(actions.numpy()[theirs], batch.ordered[theirs])
+    assert theirs[:, 0].all()
+    assert not theirs.all()
+
+
+def test_prompts_are_those_of_tasks_with_their_options() -> None:
+    assert parse("Charger") == ("Charger", {})
+    assert parse("PegInsert:board=blue,hole_offset=0.002") == ("PegInsert", {"board": "blue", "hole_offset": 0.002})
+    for task, prompt in PROMPTS.items():
+        env = make(task, "arx-x5", 16, ("wrist",))
+        assert prompt_of(env) == prompt
+        assert set(env.observation_space.spaces) == {"state", "wrist"}  # pyright: ignore[reportAttributeAccessIssue]
+        env.close()
+
+
+@pytest.mark.parametrize("label", ["PegInsert:board", "PegInsert:=blue", "PegInsert:board='blue'", "PegInsert:board=blue,"])
+def test_options_of_a_task_that_mean_nothing_are_refused(label: str) -> None:
+    with pytest.raises(BadOption, match=r"bad task .*NAME:option=value"):
+        parse(label)
+    with pytest.raises(UnknownName, match="unknown camera 'font'; known: side, wrist"):
+        make("PegInsert", "franka-fr3", 16, ("font",))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"episodes": 0}, "bad episodes 0"),
+        ({"corrections": 1.0}, "bad corrections 1.0; allowed: 0.01 .. 0.99"),
+        ({"human_noise": -1.0}, "bad human_noise"),
+    ],
+)
+def test_options_of_corrections_are_checked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadOption, match=message):
+        DaggerConfig(sft=Path("run"), **options)
+
+
+def test_a_folder_without_a_run_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(WrongRun, match="holds no run with a checkpoint"):
+        vla_dagger.main(DaggerConfig(sft=tmp_path / "none", run_dir=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
