@@ -1,4 +1,5 @@
-"""RLPD for runs of several processes: what `user-gym run` calls where its plan names no other agent, and edges to act.
+"""RLPD for runs of several processes: what `user-gym run` calls where its plan names no other agent, edges to act, and
+`baselines.play` to find what was learned.
 
 It knows no process.
 
@@ -11,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baselines.config import Config
-from user_gym.errors import MissingExtra, UnknownName
+from user_gym.errors import MissingExtra, UnknownName, WrongRun
 from user_gym.system import Buffer, Fresh, Mixture
+from user_gym.system.checkpoints import Checkpoints
+from user_gym.system.processes.folder import RunFolder
 
 if TYPE_CHECKING:
     import gymnasium
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 _OF_THE_PLAN = {"tolerance", "asynchronous", "run_dir", "film", "eval_every", "eval_episodes", "experience", "where"}
 _OF_THE_PLAN |= {"metrics_port", "tensorboard", "wandb", "reward"}
+_OF_THE_ENV = {"env_id", "obs", "control", "hole_offset"}  # what a collector's kwargs may say of a setting
 
 
 def config(options: Mapping[str, Any]) -> Config:
@@ -72,3 +77,17 @@ def prepare(buffer: Buffer, options: Mapping[str, Any]) -> None:
     if any(len(buffer.view(condition)) < chosen.demos for condition in whole):
         with closing(make(chosen)) as judge:
             demonstrate(judge, buffer, chosen)
+
+
+def learned(folder: Path) -> tuple[Config, Path]:
+    """What such a run is, as one of baselines.rlpd at its first robot's environment, and its newest agent. Raises WrongRun."""
+    run = RunFolder(folder)
+    plan = run.plan()
+    if plan.agent.make != "baselines.plan:agent":
+        raise WrongRun(f"{folder} is a run of {plan.agent.make}; allowed: of baselines.plan:agent, which is RLPD")
+    newest = Checkpoints(run.learner).agent()
+    if newest is None:
+        raise WrongRun(f"{folder} holds no checkpoint yet; wait for the learner's first one")
+    first = plan.collectors[0]
+    there = {"env_id": first.env, "robot": first.robot} | {k: v for k, v in first.kwargs.items() if k in _OF_THE_ENV}
+    return config({name: value for name, value in there.items() if value} | plan.options), newest

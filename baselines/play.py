@@ -25,6 +25,7 @@ try:
     from baselines import bc, hg_dagger, rlpd, sac_flow
     from baselines.episodes import bodies, evaluate, make
     from baselines.online import Trainee, frozen
+    from baselines.plan import learned
     from baselines.run_folder import newest
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
@@ -43,7 +44,7 @@ class Play:
     """What is played, and where."""
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """of a run of baselines.rlpd, baselines.sac_flow, baselines.bc or baselines.hg_dagger"""
+    """of a run of baselines.rlpd, baselines.sac_flow, baselines.bc or baselines.hg_dagger, or of `user-gym run` with RLPD"""
     env_id: str | None = None
     """where the policy acts; None: where it was trained"""
     robot: str | None = None
@@ -77,10 +78,7 @@ def play(options: Play) -> Result:
     """Run the episodes. Raises WrongRun for a folder without a checkpoint, and what the environment raises."""
     if options.episodes < 1:
         raise BadOption("episodes", options.episodes, "1 or more")
-    kept, checkpoint = newest(options.folder)
-    configuration, build = METHODS[kept["method"]]
-    known = {field.name for field in fields(configuration)} - {"reward"}  # here nobody rewards but the rule
-    config = configuration(**{name: value for name, value in kept.items() if name in known})
+    config, checkpoint = _trained(options.folder)
     several = len(config.each) > 1
     config = replace(
         config,
@@ -91,7 +89,7 @@ def play(options: Play) -> Result:
     )
     torch.set_num_threads(1)
     with closing(make(config)) as env:
-        agent = build(env.observation_space, env.action_space, config)
+        agent = METHODS[config.method][1](env.observation_space, env.action_space, config)
         agent.restore(checkpoint)
         body = bodies(env, config)
         wanted = options.robot or "none" if several else config.robot
@@ -102,6 +100,16 @@ def play(options: Play) -> Result:
             body[wanted], frozen(agent), options.episodes, told=print, deterministic=not options.exploring
         )
         return Result(success, length, options.episodes * length / (time.perf_counter() - began))
+
+
+def _trained(folder: Path) -> tuple[Setting, Path]:
+    """Of a run of either kind, what it is and its newest agent. Raises WrongRun."""
+    if (folder / "plan.json").exists():
+        return learned(folder)
+    kept, checkpoint = newest(folder)
+    configuration = METHODS[kept["method"]][0]
+    known = {field.name for field in fields(configuration)} - {"reward"}  # here nobody rewards but the rule
+    return configuration(**{name: value for name, value in kept.items() if name in known}), checkpoint
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ stored, by the wall time of each step: before a kill, and from then to the first
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,15 +210,9 @@ def rows(events: list[Event], when: dict[str, np.ndarray]) -> list[str]:
 
 def success(folder: RunFolder, robot: str, episodes: int) -> float:
     """Of the last policy on a simulated arm, deterministic, on the seeds of all baselines."""
-    from baselines.episodes import evaluate, make
-    from baselines.online import frozen
-    from baselines.plan import agent, config
+    from baselines.play import Play, play
 
-    options = {**folder.plan().options, "robot": robot, "demos": 0}
-    with closing(make(config(options))) as env:
-        learned = agent(env.observation_space, env.action_space, options)  # pyright: ignore[reportArgumentType]
-        learned.restore(folder.learner / json.loads((folder.learner / "newest.json").read_text())["agent"])
-        return evaluate(env, frozen(learned), episodes)[0]
+    return play(Play(folder.path, env_id="User/PegInsert-sim-v0", robot=robot, episodes=episodes)).success
 
 
 def table(folder: RunFolder, events: list[Event], episodes: int) -> str:

@@ -51,7 +51,27 @@ class Checkpoints:
 
     def restore(self, read: Callable[[Path], object]) -> Reached | None:
         """Go on from the newest checkpoint that is whole; None if there has been none. Raises UserGymError where none is."""
-        damaged = []
+        found = self._whole()
+        if found is None:
+            return None
+        path, agent, reached, damaged = found
+        read(agent)
+        if path == self._previous:  # or the next checkpoint would have the damaged one as the one before
+            with explained(self._newest):
+                os.replace(self._previous, self._newest)
+        if damaged:
+            goes_on = "%s is damaged; goes on from the checkpoint before, %s updates"
+            _log.warning(goes_on, self._folder / damaged[0], reached.updates)
+        return reached
+
+    def agent(self) -> Path | None:
+        """What `write` wrote last, for who does not go on from it: nothing is changed. None, and raises, as `restore`."""
+        found = self._whole()
+        return None if found is None else found[1]
+
+    def _whole(self) -> tuple[Path, Path, Reached, list[str]] | None:
+        """The newest checkpoint that can be read: its file, its agent, its counters, and which newer files cannot."""
+        damaged: list[str] = []
         for path in (self._newest, self._previous):
             if not path.exists():
                 continue
@@ -59,14 +79,7 @@ class Checkpoints:
                 damaged.append(path.name)
                 continue
             words = json.loads(path.read_text())
-            read(self._folder / words["agent"])
-            if path == self._previous:  # or the next checkpoint would have the damaged one as the one before
-                with explained(self._newest):
-                    os.replace(self._previous, self._newest)
-            if damaged:
-                goes_on = "%s is damaged; goes on from the checkpoint before, %s updates"
-                _log.warning(goes_on, self._folder / damaged[0], words["updates"])
-            return Reached(words["updates"], words["version"])
+            return path, self._folder / words["agent"], Reached(words["updates"], words["version"]), damaged
         if damaged:
             cure = "remove the folder to learn anew from the experience in the buffer"
             raise UserGymError(f"no checkpoint in {self._folder} is whole ({', '.join(damaged)}); {cure}")
