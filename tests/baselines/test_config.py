@@ -82,7 +82,8 @@ def test_every_number_has_a_range_and_the_defaults_keep_it():
 
 def test_a_task_that_takes_longer_is_learned_for_longer_unless_told():
     assert (Config().steps, Config().averaging) == (3500, 0.005)
-    assert Config(env_id="User/Charger-sim-v0").steps == 5000
+    charger = Config(env_id="User/Charger-sim-v0")
+    assert (charger.steps, charger.averaging) == (5000, 0.02)
     longer = "User/CapTighten-sim-v0"
     assert (Config(env_id=longer).steps, Config(env_id=longer).averaging) == (6000, 0.02)
     assert (Config(env_id=longer, steps=50).steps, Config(env_id=longer, averaging=0.1).averaging) == (50, 0.1)
