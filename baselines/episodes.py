@@ -10,6 +10,7 @@ import gymnasium
 
 from baselines.config import Setting
 from baselines.experience import DEMOS, newest, of
+from baselines.pictures import Seen
 from user_gym.core import Policy
 from user_gym.embodiment import Embodied, Label, Turns
 from user_gym.errors import BadOption, UnknownName, UserGymError
@@ -86,7 +87,7 @@ def _alone(config: Setting, render_mode: str | None) -> gymnasium.Env[Any, Any]:
         env.close()
         known = ", ".join(sorted(EXPERTS))
         raise BadOption("env_id", config.env_id, f"with demonstrations, a task that has an expert: {known}", "use --demos 0")
-    return env
+    return Seen(env, config.side) if config.obs == "pixels" else env
 
 
 def hand(env: gymnasium.Env[Any, Any], noise: float = 0.0, seed: int = 0) -> Any:

@@ -76,10 +76,15 @@ class Rlpd:
         self.actor = self._actor.initial(self._generator, last=0.01).requires_grad_()
         self.critic = self._critic.initial(self._generator).requires_grad_()
         self.target = self.critic.detach().clone()
+        # With pictures: of what is seen, what a demonstration would order. Rewards alone teach an encoder late where to look.
+        self._guide = Ensemble(1, (width, config.hidden, axes), normalise=False)
+        self.guide = self._guide.initial(self._generator).requires_grad_() if self.encoder else torch.zeros(0)
         self.log_alpha = torch.tensor(math.log(config.temperature), dtype=torch.float32, requires_grad=True)
         self._axes = axes
         self.policy: Policy = self.acting(self._actor, self.actor.detach().numpy(), copy.deepcopy(self.encoder))
-        self._spec = spec_hash({"actor": self._actor, "critic": self._critic}, self.encoder)
+        nets = {"actor": self._actor, "critic": self._critic}
+        self._spec = spec_hash(nets | ({"guide": self._guide} if self.encoder else {}), self.encoder)
+        self._vectors = ("actor", "critic", "target", "log_alpha", *(("guide",) if self.encoder else ()))
         self.updates = 0
         self._metrics: dict[str, float] = {}
 
@@ -98,8 +103,8 @@ class Rlpd:
     @cached_property
     def _critic_optimiser(self) -> torch.optim.Optimizer:
         # Made when it is needed: the first optimiser imports torch's compiler, two seconds that who only acts need not wait.
-        encoder = list(self.encoder.parameters()) if self.encoder else []
-        return torch.optim.Adam([self.critic, *encoder], self.config.learning_rate, fused=True)
+        sight = [self.guide, *self.encoder.parameters()] if self.encoder else []
+        return torch.optim.Adam([self.critic, *sight], self.config.learning_rate, fused=True)
 
     @cached_property
     def _actor_optimiser(self) -> torch.optim.Optimizer:
@@ -110,16 +115,16 @@ class Rlpd:
         # Ordered, not executed: the critics would otherwise never see an action outside the safety box, which the actor does
         # order. After 3000 steps of peg insertion (franka-fr3, seeds 0 and 1): executed 0 and 39, ordered 50 and 50 of 50.
         reward, terminated, ordered = (torch.from_numpy(x) for x in (batch.reward, batch.terminated, batch.ordered))
-        x, after = (seen(self.encoder, obs, self._generator) for obs in (batch.obs, batch.next_obs))
-        after, ordered = after.detach(), had(ordered, batch)
+        x, ordered = seen(self.encoder, batch.obs, self._generator), had(ordered, batch)
         with torch.no_grad():
+            after = seen(self.encoder, batch.next_obs, self._generator)
             future_action = had(self.draw(after)[0], batch)
             future = self._critic(self.target, torch.cat([after, future_action], -1))[..., 0]
             wanted = critic_target(reward, terminated, self._lowest(future), self.config.discount)
         values = self._critic(self.critic, torch.cat([x, ordered], -1))[..., 0]
         critic_loss = (values - wanted).square().mean(-1).sum()
         self._critic_optimiser.zero_grad()
-        critic_loss.backward()
+        (critic_loss + self._misguided(x, ordered, batch) if self.encoder else critic_loss).backward()
         self._critic_optimiser.step()
         self.target.lerp_(self.critic.detach(), self.config.averaging)
         self.updates += 1
@@ -165,6 +170,12 @@ class Rlpd:
         if self.updates % 100 == 0:
             self._metrics["entropy"] = -float(log_density.detach().mean())
 
+    def _misguided(self, x: Tensor, ordered: Tensor, batch: Batch) -> Tensor:
+        """How far from what demonstrations ordered that is which features say they would."""
+        shown = torch.from_numpy(batch.policy_version < 0)
+        off = had(self._guide(self.guide, x)[0].tanh(), batch) - ordered
+        return (shown * off.square().sum(-1)).mean()
+
     def _lowest(self, values: Tensor) -> Tensor:
         """The smaller of two critics (batch,), drawn anew each time where there are more than two."""
         if len(values) > 2:
@@ -183,7 +194,7 @@ class Rlpd:
     def save(self, path: Path) -> None:
         """Networks, optimisers and random numbers."""
         state = {
-            **{name: getattr(self, name).detach() for name in ("actor", "critic", "target", "log_alpha")},
+            **{name: getattr(self, name).detach() for name in self._vectors},
             "encoder": self.encoder.state_dict() if self.encoder else {},
             "optimisers": [self._critic_optimiser.state_dict(), self._actor_optimiser.state_dict()],
             "random": self._generator.get_state(),
@@ -195,7 +206,7 @@ class Rlpd:
         """Go on from what `save` wrote. Raises WrongRun."""
         kept = read(path, self._spec)
         with torch.no_grad():
-            for name in ("actor", "critic", "target", "log_alpha"):
+            for name in self._vectors:
                 getattr(self, name).copy_(kept[name])
         if self.encoder is not None:
             self.encoder.load_state_dict(kept["encoder"])

@@ -8,16 +8,15 @@ alone went down beside the hole, where no demonstration had been, and stayed. So
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
-from numpy.typing import NDArray
 
 from baselines.episodes import DEMO_SEED, EXPERTS, hand
 from baselines.experience import newest
-from baselines.vla_network import shrunk
+from baselines.pictures import Seen
 from user_gym.errors import BadOption, UnknownName
 from user_gym.system import Buffer, ChunkBuilder
 
@@ -27,31 +26,16 @@ LABEL = "expert_action"  # extra column: what the expert would do there, (action
 CAMERAS = ("wrist", "side")
 
 
-class SmallPictures(gymnasium.ObservationWrapper[Any, Any, Any]):
-    """Pictures of an environment, made `side` x `side` pixels.
+class SmallPictures(Seen):
+    """A task as a model sees it.
 
     Attributes:
         label: of the task, by which its experience is known.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], side: int, label: str, cameras: Sequence[str] = CAMERAS) -> None:
-        super().__init__(env)
-        self._side, self.label = side, label
-        inside = env.observation_space
-        assert isinstance(inside, gymnasium.spaces.Dict)
-        small = gymnasium.spaces.Box(0, 255, (side, side, 3), np.uint8)
-        pictures = {name for name, space in inside.items() if space.dtype == np.uint8}
-        for name in cameras:
-            if name not in pictures:
-                raise UnknownName("camera", name, pictures)
-        self.observation_space: gymnasium.spaces.Dict = gymnasium.spaces.Dict(
-            {n: small if n in pictures else space for n, space in inside.items() if n not in pictures or n in cameras}
-        )
-
-    def observation(self, observation: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The same with small pictures."""
-        kept = {name: observation[name] for name in self.observation_space.spaces}
-        return {n: shrunk(value, self._side) if value.dtype == np.uint8 else value for n, value in kept.items()}
+        super().__init__(env, side, cameras)
+        self.label = label
 
 
 def parse(label: str) -> tuple[str, dict[str, Any]]:

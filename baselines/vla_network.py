@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.networks import spec_hash
+from baselines.pictures import STATE, shrunk
 from user_gym.core import ActionChunk, Weights
 from user_gym.errors import BadOption, WrongWeights
 from user_gym.system.chunked import PREFIX, PROMPT
 
 WORDS, MOST_WORDS = 512, 12  # rows of the table of words; words of a prompt that are read
 FLOW_STEPS = 8  # of Euler's method, from noise to actions
-STATE = 19  # entries that the state of every task begins with; those behind are objects, which the pictures show
 
 
 class Block(nn.Module):
@@ -173,17 +173,6 @@ def spelled(prompt: str) -> NDArray[np.int64]:
     """A prompt as (MOST_WORDS,) rows of the table of words: 1 + CRC-32 of each word, so no vocabulary has to be kept."""
     rows = [1 + zlib.crc32(word.encode()) % (WORDS - 1) for word in prompt.lower().split()[:MOST_WORDS]]
     return np.array(rows + [0] * (MOST_WORDS - len(rows)))
-
-
-def shrunk(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A picture (h, w, 3) with `side` rows and columns, each pixel the mean of those it stands for. Raises BadOption."""
-    height, width, colours = picture.shape
-    if height % side or width % side:
-        raise BadOption("picture", picture.shape, f"sides that are multiples of {side} pixels")
-    if height == width == side:
-        return picture
-    parts = picture.reshape(side, height // side, side, width // side, colours)
-    return parts.mean((1, 3), dtype=np.float32).round().astype(np.uint8)
 
 
 class VlaPolicy:

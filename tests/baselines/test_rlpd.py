@@ -141,6 +141,37 @@ def test_the_policy_acts_in_numpy_as_the_network_does_in_torch():
     np.testing.assert_allclose(frozen(agent).act({"state": x}, deterministic=True).actions[0], mean, atol=1e-5)
 
 
+def seeing(version, **options):
+    """An agent with a camera after an update from steps of that version, without reward."""
+    space = gym.spaces.Dict({**spaces()[0].spaces, "cam": gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)})
+    agent = Rlpd(space, spaces()[1], Config(hidden=8, **options))
+    rng = np.random.default_rng(0)
+    pictures = [{"cam": rng.integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)} for _ in range(2)]
+    one = batch(8)
+    obs, after = ({**seen, **shown} for seen, shown in zip((one.obs, one.next_obs), pictures, strict=True))
+    one = replace(one, obs=obs, next_obs=after, policy_version=np.full(8, version))
+    agent.update(one)
+    return agent
+
+
+def test_what_sees_learns_from_rewards_and_demonstrations_and_not_from_the_actor():
+    acting, idle = seeing(-1, actor_every=1), seeing(-1, actor_every=100)
+    assert not np.array_equal(acting.actor.detach(), idle.actor.detach())
+    name, own = next(item for item in acting.weights().items() if item[0].endswith("weight"))
+    np.testing.assert_array_equal(own, idle.weights()[name])
+    assert not np.array_equal(own, seeing(0, actor_every=1).weights()[name])  # tried, not shown
+    assert "guide" not in acting.weights()
+
+
+def test_a_restored_agent_that_sees_goes_on_bit_for_bit(tmp_path):
+    one, two = seeing(-1), seeing(0)
+    one.save(tmp_path / "a.pt")
+    two.restore(tmp_path / "a.pt")
+    np.testing.assert_array_equal(one.guide.detach(), two.guide.detach())
+    for name, value in one.weights().items():
+        np.testing.assert_array_equal(value, two.weights()[name])
+
+
 def test_weights_of_another_network_are_refused_and_the_old_ones_stay():
     agent, other = (Rlpd(*spaces(), Config(hidden=h)) for h in (8, 16))
     with pytest.raises(BadOption, match="spec_hash"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.vla_network import MOST_WORDS, STATE, VlaNetwork, VlaPolicy, flow_loss, shrunk, spelled
+from baselines.vla_network import MOST_WORDS, STATE, VlaNetwork, VlaPolicy, flow_loss, spelled
 from user_gym.core import Policy, Weights
 from user_gym.errors import BadOption
 from user_gym.system.chunked import PREFIX, PROMPT, ChunkedPolicy
@@ -119,16 +119,6 @@ def test_served_by_openpis_protocol_it_does_what_it_does_here() -> None:
             for step in range(7):
                 one, two = (policy.act(observation(step), deterministic=True).actions for policy in (here, there))
                 np.testing.assert_allclose(one, two, atol=1e-5)  # the order of sums may differ with where arrays lie
-
-
-def test_a_picture_is_made_small_by_means() -> None:
-    picture = np.zeros((4, 6, 3), np.uint8)
-    picture[:2, :3] = 7
-    picture[0, 0] = 1
-    assert shrunk(picture, 2).tolist() == [[[6] * 3, [0] * 3], [[0] * 3] * 2]
-    assert shrunk(picture[:4, :4], 4) is not None
-    with pytest.raises(BadOption, match=r"bad picture \(4, 6, 3\); allowed: sides that are multiples of 4"):
-        shrunk(picture, 4)
 
 
 def test_words_are_told_apart_by_what_and_where_they_are() -> None:
