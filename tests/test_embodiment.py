@@ -185,3 +185,20 @@ def test_a_token_means_the_same_body_in_whatever_order_a_process_lists_them() ->
 def test_robots_are_a_list_and_no_text() -> None:
     with pytest.raises(BadOption, match="a list of names"):
         gym.make("user_gym.embodiment:Embodied-v0", env_id=PEG, robot="arx-x5", robots="franka-fr3,arx-x5")
+
+
+def test_one_task_by_itself_has_the_layout_of_all_tasks(two_tasks) -> None:
+    tasks = [PEG, PICK]
+    for task, name in ((PEG, "PegInsert"), (PICK, "PickPlace")):
+        with closing(gym.make(SHARED, env_id=task, robot="franka-fr3", robots=["franka-fr3"], env_ids=tasks)) as env:
+            assert (env.observation_space, env.action_space) == (two_tasks.observation_space, two_tasks.action_space)
+            _, info = env.reset(seed=0)
+            assert (info["robot"], info["task"]) == ("franka-fr3", name)
+    with pytest.raises(UnknownName, match=r"name all that share the policy in `env_ids`"):
+        gym.make(SHARED, env_id="User/Charger-sim-v0", robot="franka-fr3", robots=["franka-fr3"], env_ids=tasks)
+
+
+@pytest.mark.parametrize(("robots", "tasks"), [(["franka-fr3", "franka-fr3"], [PEG]), (["franka-fr3"], [PEG, PEG])])
+def test_a_body_is_named_once(robots, tasks) -> None:
+    with pytest.raises(BadOption, match="franka-fr3 at PegInsert, twice"):
+        gym.make(SHARED, env_id=PEG, robot="franka-fr3", robots=robots, env_ids=tasks)

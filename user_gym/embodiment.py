@@ -14,6 +14,7 @@ Importing it registers "Embodied-v0", see `make`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -173,39 +174,57 @@ class Turns(gymnasium.Env[Obs, np.ndarray]):
             body.close()
 
 
-def make(env_id: str, robot: str, robots: Sequence[str], obs: str = "state", control: str = "tcp", **own: Any) -> Embodied:
-    """One body of several robots at one task, by itself: for runs in which each robot has a process of its own.
+def make(
+    env_id: str,
+    robot: str,
+    robots: Sequence[str],
+    env_ids: Sequence[str] = (),
+    obs: str = "state",
+    control: str = "tcp",
+    **own: Any,
+) -> Embodied:
+    """One of several bodies, robots or tasks, by itself: for runs in which each robot has a process of its own.
 
     Args:
-        env_id: of the task, as in gymnasium.make.
-        robot: which of them it is.
-        robots: all of them, the same for each; their order does not matter.
+        env_id: of its task, as in gymnasium.make.
+        robot: which of the robots it is.
+        robots: all of them, the same for each body; their order does not matter.
+        env_ids: of all tasks, likewise; none: `env_id` alone.
         obs: as RobotEnv, like `control`.
         control: see `obs`.
-        **own: further options of this robot's environment, such as its address.
+        **own: further options of this body's environment, such as its address.
 
     Raises:
-        UnknownName, BadOption: as RobotEnv and Layout; UnknownName also where `robot` is none of `robots`.
+        UnknownName, BadOption: as RobotEnv and Layout; UnknownName also where `robot` or `env_id` is none of all.
     """
-    if isinstance(robots, str):
-        raise BadOption("robots", robots, "a list of names")
-    if robot not in robots:
-        raise UnknownName("robot", robot, robots, "name all that share the policy in `robots`")
+    env_ids = env_ids or (env_id,)
+    for name, all_of_them in (("robots", robots), ("env_ids", env_ids)):
+        if isinstance(all_of_them, str):
+            raise BadOption(name, all_of_them, "a list of names")
+    for name, mine, all_of_them in (("robot", robot, robots), ("env_id", env_id, env_ids)):
+        if mine not in all_of_them:
+            raise UnknownName(name, mine, all_of_them, f"name all that share the policy in `{name}s`")
     envs: dict[Label, gymnasium.Env[Any, Any]] = {}
+    label = None
     try:
-        for name in robots:
-            env = gymnasium.make(env_id, robot=name, obs=obs, control=control, **(own if name == robot else {}))
-            envs[Label(name, env.get_wrapper_attr("task").name)] = env
+        for task, arm in product(env_ids, robots):
+            is_mine = (task, arm) == (env_id, robot)
+            env = gymnasium.make(task, robot=arm, obs=obs, control=control, **(own if is_mine else {}))
+            made = Label(arm, env.get_wrapper_attr("task").name)
+            if made in envs:
+                env.close()
+                raise BadOption("bodies", f"{_named(made)}, twice", "each once", "two ids of one task are one body")
+            envs[made], label = env, made if is_mine else label
         layout = Layout(envs)
     except BaseException:
         for env in envs.values():
             env.close()
         raise
-    mine = next(label for label in envs if label.robot == robot)
-    for label, env in envs.items():
-        if label != mine:
+    assert label is not None
+    for other, env in envs.items():
+        if other != label:
             env.close()  # it was made for its spaces alone, and has moved nothing
-    return Embodied(envs[mine], layout, mine)
+    return Embodied(envs[label], layout, label)
 
 
 def _named(label: Label) -> str:
