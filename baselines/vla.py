@@ -52,7 +52,7 @@ class VlaConfig:
     side: int = 64
     """pixels, height and width of the pictures that the model sees; a multiple of 16 that divides 128"""
     cameras: tuple[str, ...] = CAMERAS
-    """that the model sees; what is felt and read does not grow with them, the seconds of an update nearly do"""
+    """that the model sees; most of the work of an update is to look"""
     horizon: int = 8
     """actions in a chunk"""
     execute: int = 4
@@ -179,13 +179,14 @@ class Sft:
         state = {"net": self.net.state_dict(), "optimiser": self._optimiser.state_dict(), "updates": self.updates}
         write(path, self.spec, state | {"random": self._generator.get_state()})
 
-    def restore(self, path: Path) -> None:
-        """Go on from what `save` wrote. Raises WrongRun."""
+    def restore(self, path: Path, model_alone: bool = False) -> None:
+        """Go on from what `save` wrote, or take the model alone of what it or another learner wrote. Raises WrongRun."""
         kept = read(path, self.spec)
         self.net.load_state_dict(kept["net"])
-        self._optimiser.load_state_dict(kept["optimiser"])
-        self._generator.set_state(kept["random"])
         self.updates = kept["updates"]
+        if not model_alone:
+            self._optimiser.load_state_dict(kept["optimiser"])
+            self._generator.set_state(kept["random"])
 
     def policy(self, prompt: str) -> VlaPolicy:
         """A policy with the model's parameters now; `prompt` is for observations that have none."""
@@ -224,25 +225,26 @@ def _states(view: Any, most: int = 4096) -> NDArray[np.float32]:
 
 
 def load(folder: Path, prompt: str | None = None) -> VlaPolicy:
-    """The policy of a run's newest checkpoint. Raises WrongRun.
+    """The policy of the newest checkpoint of a run, or of one that went on from it. Raises WrongRun.
 
     Args:
         folder: of the run.
         prompt: for observations that have none; None: that of the run's first task.
     """
-    config, sft, prompts = reopened(folder)
+    config, sft, prompts = reopened(folder, model_alone=True)
     return sft.policy(prompt or prompts[config.tasks[0]])
 
 
-def reopened(folder: Path) -> tuple[VlaConfig, Sft, dict[str, str]]:
-    """Configuration and newest model of a run, or of one that went on from it, and each task's prompt. Raises WrongRun."""
+def reopened(folder: Path, model_alone: bool = False) -> tuple[VlaConfig, Sft, dict[str, str]]:
+    """Configuration, learner (as `Sft.restore`) and prompts of a run, or of one that went on from it. Raises WrongRun."""
     kept, checkpoint = newest(folder)
-    kept = newest(Path(kept["sft"]))[0] if "sft" in kept else kept
+    while "sft" in kept:
+        kept, _ = newest(Path(kept["sft"]))
     config = VlaConfig(**{**kept, "tasks": tuple(kept["tasks"]), "cameras": tuple(kept.get("cameras", CAMERAS))})
     with ExitStack() as stack:
         envs = opened(config, stack)
         sft, prompts = of(config, envs), {task: prompt_of(env) for task, env in envs.items()}
-    sft.restore(checkpoint)
+    sft.restore(checkpoint, model_alone)
     return config, sft, prompts
 
 
@@ -264,10 +266,9 @@ def judged(config: VlaConfig, sft: Sft, envs: Mapping[str, gymnasium.Env[Any, An
             policy = VlaPolicy(sft.net, prompt_of(source), axes, config.seed)
             policy.load(sft.weights())
             with ChunkedPolicy(policy, horizon=config.execute) as chunked:
-                rates.setdefault(task, {})[other] = evaluate(env, chunked, config.eval_episodes, deterministic=False)[0]
-            print(
-                f"{task} with the prompt of {other}: success {rates[task][other]:.2f} over {config.eval_episodes}", flush=True
-            )
+                rate, _ = evaluate(env, chunked, config.eval_episodes, deterministic=False)
+            rates.setdefault(task, {})[other] = rate
+            print(f"{task} with the prompt of {other}: success {rate:.2f} over {config.eval_episodes}", flush=True)
     return rates
 
 

@@ -1,0 +1,140 @@
+"""Reinforcement learning of a small VLA: what is collected, and runs that go on where they were cut off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Dict
+
+from baselines import vla, vla_rl
+from baselines.flow_ppo import FlowPpo
+from baselines.run_folder import Run
+from baselines.vla_network import MOST_WORDS, STATE, VlaNetwork
+from baselines.vla_rl import VlaRlConfig
+from user_gym.errors import BadOption, UnknownName, WrongRun
+
+torch.set_num_threads(1)
+FEW: dict[str, Any] = {"episodes": 3, "twins": 2, "batch_size": 8, "epochs": 1, "eval_episodes": 1}
+
+
+class Toy(gymnasium.Env[Any, Any]):
+    """Episodes of 3 to 7 steps, by their seed; those of odd seeds succeed at their end, the others run out of time."""
+
+    observation_space = Dict({"wrist": Box(0, 255, (16, 16, 3), np.uint8), "state": Box(-9, 9, (STATE,), np.float32)})
+    action_space = Box(-1, 1, (6,), np.float32)
+    task = SimpleNamespace(description="do it", max_steps=10)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        assert seed is not None
+        self.seed, self.step_number = seed, 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> Any:
+        assert self.step_number < self._length, "stepped on after the end"
+        assert action.shape == (6,)
+        assert np.abs(action).max() <= 1.0
+        self.step_number += 1
+        over, odd = self.step_number == self._length, self.seed % 2 == 1
+        return self._seen(), float(over and odd), over and odd, over and not odd, {"is_success": over and odd}
+
+    @property
+    def _length(self) -> int:
+        return 3 + self.seed % 5
+
+    def _seen(self) -> dict[str, Any]:
+        return {"wrist": np.zeros((16, 16, 3), np.uint8), "state": np.full(STATE, self.step_number, np.float32)}
+
+
+def agent(config: VlaRlConfig) -> FlowPpo:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = VlaNetwork(("wrist",), 16, 7, 4, width=16, heads=2, layers=(1, 1))
+    return FlowPpo(net, (2, 6), config)
+
+
+def test_every_chunk_of_every_episode_is_collected_once_and_in_order() -> None:
+    words = torch.zeros(MOST_WORDS, dtype=torch.long)
+    found = vla_rl.practise(agent(VlaRlConfig(sft=Path("sft"))), [Toy(), Toy()], words, 5, 100)
+    lengths = [3, 4, 5, 6, 7]
+    assert found.steps == sum(lengths)
+    assert found.success == 2 / 5  # 101 and 103
+    assert found.episode.tolist() == [0] * 2 + [1] * 2 + [2] * 3 + [3] * 3 + [4] * 4
+    assert found.reward.nonzero().flatten().tolist() == [3, 9]  # their last chunks
+    begun = [2 * chunk for length in lengths for chunk in range((length + 1) // 2)]
+    torch.testing.assert_close(found.view[:, -1], 1.0 - torch.tensor(begun) / 10)
+    torch.testing.assert_close(found.view[:, -2], torch.tensor(begun).float())  # the state that was felt there
+    assert found.ways.shape == (14, 5, 4, 7)
+    assert len(found.memory) == 14
+
+
+def learned(folder: Path, cut_after: int) -> FlowPpo:
+    """A run of 3 iterations that is cut off after some."""
+    config = VlaRlConfig(sft=Path("sft"), iterations=3, run_dir=folder, **FEW)
+    found, run = agent(config), Run(folder, config.identity)
+    run.open()
+
+    class Cut(Exception):
+        pass
+
+    save = run.save
+
+    def cut(*parts: Any) -> None:
+        save(*parts)
+        if found.iterations == cut_after:
+            raise Cut
+
+    run.save = cut  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        vla_rl.learn(config, run, found, [Toy(), Toy()])
+    except Cut:
+        pass
+    finally:
+        run.close()
+    assert [point["iteration"] for point in run.curve] == list(range(found.iterations + 1))
+    assert run.counters.episodes == 3 * found.iterations
+    return found
+
+
+def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = learned(tmp_path / "whole", 3)
+    learned(tmp_path / "cut", 1)
+    resumed = learned(tmp_path / "cut", 3)
+    assert resumed.iterations == whole.iterations == 3
+    for (name, one), other in zip(whole.net.state_dict().items(), resumed.net.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+@pytest.mark.slow
+def test_one_command_goes_on_from_a_trained_model_and_what_it_made_can_be_loaded(tmp_path: Path) -> None:
+    tiny: dict[str, Any] = {"side": 16, "horizon": 4, "execute": 4, "demos": 2, "batch_size": 4, "eval_episodes": 1}
+    vla.main(vla.VlaConfig(tasks=("PegInsert", "Charger"), updates=2, run_dir=tmp_path / "sft", **tiny))
+    config = VlaRlConfig(sft=tmp_path / "sft", iterations=1, run_dir=tmp_path / "rl", **FEW)
+    summary = vla_rl.main(config)
+    assert summary["task"] == "PegInsert"
+    assert summary["episodes"] == 3
+    assert vla_rl.main(config) == summary
+    policy, before = vla.load(tmp_path / "rl"), vla.load(tmp_path / "sft")
+    assert (policy.prompt, policy.version) == ("insert the red peg into the hole of the board", 1)
+    moved = {name for name, value in policy.net.state_dict().items() if not torch.equal(value, before.net.state_dict()[name])}
+    assert any(name.startswith("makers") for name in moved)
+    assert not any(name.startswith(("eyes", "readers", "words")) for name in moved)
+    with pytest.raises(UnknownName, match="unknown task 'PickPlace'; known: Charger, PegInsert"):
+        vla_rl.main(VlaRlConfig(sft=tmp_path / "sft", task="PickPlace", run_dir=tmp_path / "other"))
+    with pytest.raises(WrongRun, match="belongs to another configuration: iterations=1 there, 2 here"):
+        vla_rl.main(VlaRlConfig(sft=tmp_path / "sft", iterations=2, run_dir=tmp_path / "rl", **FEW))
+
+
+def test_a_run_has_to_begin_with_one_and_options_are_checked(tmp_path: Path) -> None:
+    with pytest.raises(WrongRun, match="holds no run with a checkpoint"):
+        vla_rl.main(VlaRlConfig(sft=tmp_path / "nothing", run_dir=tmp_path / "rl"))
+    assert not (tmp_path / "rl").exists()
+    with pytest.raises(BadOption, match="bad twins 0"):
+        VlaRlConfig(sft=tmp_path, twins=0)
+    with pytest.raises(BadOption, match=r"bad noise_level 2\.0"):
+        VlaRlConfig(sft=tmp_path, noise_level=2.0)
