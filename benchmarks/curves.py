@@ -1,0 +1,92 @@
+"""Learning curves: of a finished run's folder, and of several runs in one picture. It knows no task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baselines.online import GLANCE
+from user_gym.core import F64
+
+GOOD = 0.95  # a look that counts as learned
+
+
+class Looks(NamedTuple):
+    """What was seen of one policy at one body while it learned."""
+
+    steps: Sequence[int]
+    success: Sequence[float]  # of so many deterministic episodes
+
+
+def looks(folder: Path, bodies: Sequence[str]) -> Mapping[str, Looks]:
+    """Each body's part of a run's curve; steps are its own, of which all bodies make as many."""
+    points = json.loads((folder / "state.json").read_text())["curve"]
+    steps = [round(point["env_steps"] / len(bodies)) for point in points]
+    return {
+        body: Looks(steps, [point.get("bodies", {body: point["deterministic"]})[body] for point in points]) for body in bodies
+    }
+
+
+def on_grid(runs: Sequence[Looks]) -> tuple[F64, NDArray[np.float64]]:
+    """Steps (400,) as far as all runs go, and success there (runs, 400), straight between looks, from 0 on."""
+    grid = np.linspace(0, min(max(run.steps) for run in runs), 400)
+    return grid, np.stack([np.interp(grid, [0, *run.steps], [0.0, *run.success]) for run in runs])
+
+
+def panels(count: int, width: float) -> tuple[Any, Sequence[Any]]:
+    """A figure of so many panels in a row, and these."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * count, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, count, sharey=True, squeeze=False)[0]
+
+
+def dress(axes: Any, title: str, xlabel: str) -> None:
+    """What all panels have."""
+    axes.axhline(GOOD, color="0.7", linestyle=":", linewidth=1)
+    axes.set(title=title, xlabel=xlabel, ylim=(-0.03, 1.03))
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=9)
+
+
+def write(figure: Any, path: Path) -> None:
+    """As PNG."""
+    figure.axes[0].set_ylabel(f"success, {GLANCE} deterministic episodes")
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=110, format="png")
+
+
+def draw(tasks: Mapping[str, Sequence[Looks]], path: Path) -> None:
+    """A panel for each task: median of its seeds, their range, and every seed."""
+    figure, row = panels(len(tasks), 4.2)
+    for axes, (task, runs) in zip(row, tasks.items(), strict=True):
+        grid, success = on_grid(runs)
+        for run in runs:
+            axes.plot(run.steps, run.success, color="#1f77b4", alpha=0.3, linewidth=1)
+        axes.fill_between(grid, success.min(0), success.max(0), color="#1f77b4", alpha=0.12, linewidth=0)
+        axes.plot(grid, np.median(success, axis=0), color="#1f77b4", linewidth=2.2, label=f"median of {len(runs)} seeds, range")
+        dress(axes, task, "environment steps")
+    write(figure, path)
+
+
+def test_steps_of_several_bodies_are_each_ones_own(tmp_path):
+    curve = [{"env_steps": 100, "deterministic": 0.2, "bodies": {"a": 0.2, "b": 0.4}}]
+    (tmp_path / "state.json").write_text(json.dumps({"curve": curve}))
+    assert looks(tmp_path, ["a", "b"]) == {"a": Looks([50], [0.2]), "b": Looks([50], [0.4])}
+    curve = [{"env_steps": 100, "deterministic": 0.2}]
+    (tmp_path / "state.json").write_text(json.dumps({"curve": curve}))
+    assert looks(tmp_path, ["a"]) == {"a": Looks([100], [0.2])}
+
+
+def test_runs_meet_on_a_grid_that_none_leaves():
+    grid, success = on_grid([Looks([100, 200], [1.0, 1.0]), Looks([100], [0.5])])
+    assert (grid[0], grid[-1]) == (0, 100)
+    np.testing.assert_allclose(success[:, -1], [1.0, 0.5])
+    np.testing.assert_allclose(success[0], grid / 100)
