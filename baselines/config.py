@@ -78,7 +78,7 @@ class Setting:
     demo_noise: float = 0.1
     """standard deviation of noise on the expert's actions, in units of the action; ours"""
     batch_size: int = 128
-    """transitions per update, of each body; with RLPD half are from before the run (symmetric sampling); ours, RLinf: 256"""
+    """transitions per update; with RLPD half of them from before the run (symmetric sampling); ours, RLinf: 256"""
     learning_rate: float = 1e-3
     """falls to a twentieth of it over the last third; ours, RLPD and RLinf: 3e-4, constant"""
     hidden: int = 128
