@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baselines.config import Config
-from user_gym.errors import MissingExtra, UnknownName, WrongRun
+from user_gym.errors import BadOption, MissingExtra, UnknownName, WrongRun
 from user_gym.system import Buffer, Fresh, Mixture
 from user_gym.system.checkpoints import Checkpoints
 from user_gym.system.processes.folder import RunFolder
@@ -34,6 +34,8 @@ _OF_THE_ENV = {"env_id", "obs", "control", "hole_offset"}  # what a collector's 
 
 def config(options: Mapping[str, Any]) -> Config:
     """The configuration that options of a plan describe. Raises UnknownName, BadOption."""
+    if options.get("obs") == "pixels":
+        raise _from_pictures()
     known = {field.name for field in fields(Config)} - _OF_THE_PLAN
     for name in options:
         if name not in known:
@@ -42,7 +44,9 @@ def config(options: Mapping[str, Any]) -> Config:
 
 
 def agent(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, options: Mapping[str, Any]) -> Rlpd:
-    """What learns, and whose policy acts."""
+    """What learns, and whose policy acts. Raises BadOption."""
+    if any(space.dtype == "uint8" for space in observations.values()):
+        raise _from_pictures()
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -51,6 +55,11 @@ def agent(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, op
 
     torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
     return Rlpd(observations, actions, config(options))
+
+
+def _from_pictures() -> BadOption:
+    # Its collectors step environments as they are, whose state tells where objects are: see baselines.pictures.
+    return BadOption("obs", "pixels", "'state' in runs of several processes", "one process: baselines.rlpd --obs pixels")
 
 
 def policy(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, **options: Any) -> Policy:

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from baselines import rlpd
+from baselines import plan, rlpd
 from baselines.config import Config
 from baselines.episodes import DEMO_SEED, EVALUATION_SEED, GLANCE_SEED, demonstrate, make
 from user_gym.errors import UserGymError
@@ -97,6 +97,27 @@ def test_only_the_longest_task_keeps_its_actor_at_the_demonstrations_unless_told
     told = Config(env_id="User/PickPlace-sim-v0", cloning=0.1, demos=0)
     assert (told.cloning, told.demos) == (0.1, 0)
     assert Config(env_id="User/PickPlace-sim-v0", cloning=0.0).cloning == 0.0
+
+
+def test_from_pictures_fewer_and_smaller_updates_are_made_unless_told():
+    def asked(config):
+        return config.steps, config.demos, config.cloning, config.batch_size, config.updates_per_step, config.actor_every
+
+    assert asked(Config()) == (3500, 20, 0.0, 128, 4.0, 4)
+    assert asked(Config(obs="pixels")) == (6000, 60, 0.3, 64, 2.0, 2)
+    told = {"steps": 9, "demos": 8, "cloning": 0.7, "batch_size": 6, "updates_per_step": 5.0, "actor_every": 4}
+    assert asked(Config(obs="pixels", **told)) == tuple(told.values())
+    longer = Config(env_id="User/PickPlace-sim-v0", obs="pixels")
+    assert (longer.cloning, longer.averaging, longer.batch_size) == (1.0, 0.02, 64)
+    with pytest.raises(UserGymError, match=r"side 256; allowed: 16 .. 128"):
+        Config(side=256)
+
+
+def test_runs_of_several_processes_learn_from_the_state():
+    space = gym.spaces.Dict({"state": gym.spaces.Box(-1, 1, (3,)), "wrist": gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)})
+    for ask in (lambda: plan.config({"obs": "pixels"}), lambda: plan.agent(space, gym.spaces.Box(-1, 1, (2,)), {})):
+        with pytest.raises(UserGymError, match=r"obs 'pixels'; allowed: 'state' in runs of several processes"):
+            ask()
 
 
 def test_no_seed_lets_training_see_an_episode_of_the_evaluation():
