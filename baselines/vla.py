@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.command import command
-from user_gym.core import Batch, Weights, real, whole
+from user_gym.core import real, whole
 from user_gym.errors import BadOption, MissingExtra
 from user_gym.system import Buffer, Counters
 from user_gym.system.atomic_file import write_json
@@ -28,15 +28,13 @@ from user_gym.system.chunked import ChunkedPolicy
 try:
     import torch
     import tyro
-    from torch import Tensor
 
-    from baselines.agent_file import read, write
     from baselines.episodes import evaluate
-    from baselines.networks import spec_hash
     from baselines.report import Clock
     from baselines.run_folder import Run, newest
-    from baselines.vla_demos import CAMERAS, LABEL, demonstrate, make, of_task, parse, prompt_of
-    from baselines.vla_network import STATE, VlaNetwork, VlaPolicy, flow_loss, spelled
+    from baselines.vla_demos import CAMERAS, demonstrate, make, of_task, parse, prompt_of
+    from baselines.vla_network import STATE, VlaPolicy
+    from baselines.vla_sft import Sft
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
@@ -111,90 +109,6 @@ class VlaConfig:
         return self.run_dir or Path("runs") / f"vla-{'-'.join(self.tasks)}-{self.robot}-seed{self.seed}"
 
 
-class Sft:
-    """The model, its optimiser, and one update after another.
-
-    Args:
-        config: how to learn.
-        cameras: names.
-        axes: of an action, the largest of all tasks.
-    """
-
-    def __init__(self, config: VlaConfig, cameras: tuple[str, ...], axes: int) -> None:
-        self.config, self.updates = config, 0
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            self.net = VlaNetwork(cameras, config.side, axes, config.horizon)
-        self._generator = torch.Generator().manual_seed(config.seed)
-        self._optimiser = torch.optim.AdamW(
-            self.net.parameters(), config.learning_rate, (0.9, 0.95), weight_decay=config.weight_decay
-        )
-
-    def normalise(self, states: NDArray[np.float32]) -> None:
-        """Take the scale of a state's entries from those of demonstrations (n, STATE)."""
-        self.net.state_mean.copy_(torch.from_numpy(states.mean(0)))
-        # An entry that hardly moves in demonstrations must not become a large one when it does.
-        self.net.state_scale.copy_(torch.from_numpy(states.std(0).clip(0.05)))
-
-    def update(self, parts: Mapping[str, Batch]) -> float:
-        """One step of the optimiser; the parts are batches with a horizon, by prompt. Returns the loss."""
-        memory, actions, counts = zip(*(self._read(prompt, batch) for prompt, batch in parts.items()), strict=True)
-        loss = flow_loss(self.net, torch.cat(memory), torch.cat(actions), torch.cat(counts), self.config.draws, self._generator)
-        self._optimiser.param_groups[0]["lr"] = self._rate()
-        self._optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self._optimiser.step()
-        self.updates += 1
-        return float(loss.detach())
-
-    def _rate(self) -> float:
-        done = self.updates / self.config.updates
-        return self.config.learning_rate * min(1.0, (self.updates + 1) / 100) * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
-
-    def _read(self, prompt: str, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens, actions and which of them count, of one task's rows: the expert's, and those of a human who corrected."""
-        label = np.where(batch.is_intervention[..., None], batch.ordered, batch.extra[LABEL])
-        rows, horizon, axes = label.shape
-        valid = np.isfinite(label).all(-1) & (True if batch.valid is None else batch.valid)
-        actions = torch.zeros(rows, horizon, self.net.axes)
-        actions[..., :axes] = torch.from_numpy(np.nan_to_num(label))
-        counts = torch.zeros_like(actions)
-        counts[..., :axes] = torch.from_numpy(valid)[..., None].float()
-        pictures = {name: torch.from_numpy(batch.obs[name]) for name in self.net.cameras}
-        words = torch.from_numpy(spelled(prompt)).expand(rows, -1)
-        return self.net.read(pictures, torch.from_numpy(batch.obs["state"][:, :STATE]), words), actions, counts
-
-    @property
-    def spec(self) -> str:
-        """As Policy.spec_hash."""
-        return spec_hash({}, self.net)
-
-    def weights(self) -> Weights:
-        """The model's parameters now."""
-        return Weights(self.updates, {name: value.numpy() for name, value in self.net.state_dict().items()}, self.spec)
-
-    def save(self, path: Path) -> None:
-        """Write everything needed to go on exactly."""
-        state = {"net": self.net.state_dict(), "optimiser": self._optimiser.state_dict(), "updates": self.updates}
-        write(path, self.spec, state | {"random": self._generator.get_state()})
-
-    def restore(self, path: Path, model_alone: bool = False) -> None:
-        """Go on from what `save` wrote, or take the model alone of what it or another learner wrote. Raises WrongRun."""
-        kept = read(path, self.spec)
-        self.net.load_state_dict(kept["net"])
-        self.updates = kept["updates"]
-        if not model_alone:
-            self._optimiser.load_state_dict(kept["optimiser"])
-            self._generator.set_state(kept["random"])
-
-    def policy(self, prompt: str) -> VlaPolicy:
-        """A policy with the model's parameters now; `prompt` is for observations that have none."""
-        policy = VlaPolicy(self.net, prompt, self.net.axes, self.config.seed)
-        policy.load(self.weights())
-        return policy
-
-
 def of(config: VlaConfig, envs: Mapping[str, gymnasium.Env[Any, Any]]) -> Sft:
     """The learner for these environments, by prompt."""
     spaces: Any = next(iter(envs.values())).observation_space
@@ -237,15 +151,19 @@ def load(folder: Path, prompt: str | None = None) -> VlaPolicy:
 
 def reopened(folder: Path, model_alone: bool = False) -> tuple[VlaConfig, Sft, dict[str, str]]:
     """Configuration, learner (as `Sft.restore`) and prompts of a run, or of one that went on from it. Raises WrongRun."""
-    kept, checkpoint = newest(folder)
-    while "sft" in kept:
-        kept, _ = newest(Path(kept["sft"]))
+    checkpoint, kept = newest(folder)[1], newest(origins(folder)[-1])[0]
     config = VlaConfig(**{**kept, "tasks": tuple(kept["tasks"]), "cameras": tuple(kept.get("cameras", CAMERAS))})
     with ExitStack() as stack:
         envs = opened(config, stack)
         sft, prompts = of(config, envs), {task: prompt_of(env) for task, env in envs.items()}
     sft.restore(checkpoint, model_alone)
     return config, sft, prompts
+
+
+def origins(folder: Path) -> list[Path]:
+    """The folder of a run and those of the runs that it went on from, the demonstrations' last. Raises WrongRun."""
+    begun = newest(folder)[0].get("sft")
+    return [folder, *(origins(Path(begun)) if begun else [])]
 
 
 def opened(config: VlaConfig, stack: ExitStack) -> dict[str, gymnasium.Env[Any, Any]]:
@@ -286,8 +204,7 @@ def main(config: VlaConfig) -> dict[str, Any]:
         buffer = stack.enter_context(Buffer.open(run.folder / "buffer", durability="kill"))
         for task, env in envs.items():
             tried = demonstrate(env, buffer, config.demos, config.demo_noise, config.seed)
-            steps = len(buffer.view(of_task(task)))
-            print(f"{task}: {config.demos} demonstrations, {steps} steps; {tried} tried now", flush=True)
+            print(f"{task}: {len(buffer.view(of_task(task)))} steps of demonstrations; {tried} tried now", flush=True)
         learn(config, run, sft, buffer, {task: prompt_of(env) for task, env in envs.items()})
         summary = {"success": judged(config, sft, envs), "updates": sft.updates, "seconds": run.seconds}
         summary |= {"parameters": sum(part.numel() for part in sft.net.parameters()), "episodes": config.eval_episodes}

@@ -38,8 +38,9 @@ try:
     from baselines.report import Clock
     from baselines.run_folder import Run
     from baselines.supervisor import Supervisor
-    from baselines.vla import Sft, VlaConfig, judged, opened, reopened
+    from baselines.vla import VlaConfig, judged, opened, origins, reopened
     from baselines.vla_demos import LABEL, of_task
+    from baselines.vla_sft import Sft
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
@@ -53,7 +54,7 @@ class DaggerConfig:
     """What a run is. A run folder belongs to one configuration."""
 
     sft: Annotated[Path, tyro.conf.Positional]
-    """folder of a run of baselines.vla, which this begins with"""
+    """folder of the run that this goes on from: of baselines.vla, or of this, whose corrections count as well"""
     episodes: int = 160
     """of the robot, of the tasks in turns"""
     updates: int = 10
@@ -138,21 +139,16 @@ def corrected(robot: Robot, number: int, seed: int) -> Chunk:
 
 
 def batches(
-    config: DaggerConfig, kept: VlaConfig, demos: Buffer, own: Buffer, prompts: Mapping[str, str]
+    config: DaggerConfig, kept: VlaConfig, demos: Buffer, human: Sequence[Buffer], prompts: Mapping[str, str]
 ) -> dict[str, Mixture]:
-    """What the model learns from, by prompt: demonstrations, and what the human did."""
-    rows = kept.batch_size // len(prompts)
-    return {
-        prompt: Mixture(
-            [
-                (demos.view(of_task(task)), 1.0 - config.corrections),
-                (own.view(f"is_intervention AND task = '{task}'"), config.corrections),
-            ],
-            rows,
-            kept.horizon,
-        )
-        for task, prompt in prompts.items()
-    }
+    """What the model learns from, by prompt: demonstrations, and what the human did in this run and in those before it."""
+    mixtures: dict[str, Mixture] = {}
+    for task, prompt in prompts.items():
+        theirs = f"is_intervention AND task = '{task}'"
+        parts = [(buffer.view(theirs), config.corrections / len(human)) for buffer in human]
+        parts.append((demos.view(of_task(task)), 1.0 - config.corrections))
+        mixtures[prompt] = Mixture(parts, kept.batch_size // len(prompts), kept.horizon)
+    return mixtures
 
 
 def practise(
@@ -196,19 +192,11 @@ def practise(
 def main(config: DaggerConfig) -> dict[str, Any]:
     """Make or continue a run; its summary."""
     torch.set_num_threads(1)
-    kept, model, prompts = reopened(config.sft)
-    net = model.net
-    learner = Sft(
-        replace(
-            kept,
-            updates=config.episodes * config.updates,
-            learning_rate=config.learning_rate,
-            eval_episodes=config.eval_episodes,
-        ),
-        net.cameras,
-        net.axes,
+    kept, model, prompts = reopened(config.sft, model_alone=True)
+    updates = config.episodes * config.updates
+    learner = model.further(
+        replace(kept, updates=updates, learning_rate=config.learning_rate, eval_episodes=config.eval_episodes)
     )
-    learner.net.load_state_dict(net.state_dict())
     with ExitStack() as stack:
         envs = opened(kept, stack)
         run = stack.enter_context(closing(Run(config.folder, config.identity)))
@@ -216,13 +204,14 @@ def main(config: DaggerConfig) -> dict[str, Any]:
         if run.summary is not None:
             print(f"{run.folder} is finished: {run.summary}")
             return run.summary
-        demos = stack.enter_context(Buffer.open(config.sft / "buffer", read_only=True))
+        kept_before = [one / "buffer" for one in origins(config.sft) if (one / "buffer").exists()]
+        before = [stack.enter_context(Buffer.open(one, read_only=True)) for one in kept_before]
         own = stack.enter_context(Buffer.open(run.folder / "buffer", durability="kill"))
         weights = Broadcaster()
         policy = learner.policy(next(iter(prompts.values())))
         server = stack.enter_context(PolicyServer(policy, port=0, weights=weights, clients=len(envs)))
         robots = stack.enter_context(beside(envs, prompts, server.url, kept.execute, config))
-        practise(config, run, learner, robots, batches(config, kept, demos, own, prompts), own, weights)
+        practise(config, run, learner, robots, batches(config, kept, before.pop(), [own, *before], prompts), own, weights)
         versions = own.steps(own.numbers(), ("policy_version",))["policy_version"]
         summary = {"success": judged(learner.config, learner, envs), "updates": learner.updates, "seconds": run.seconds}
         summary |= {"steps": len(own), "versions": len(np.unique(versions[versions >= 0])), **by_quarter(own)}

@@ -11,8 +11,9 @@ import torch
 
 from baselines import vla
 from baselines.run_folder import Run
-from baselines.vla import Sft, VlaConfig
+from baselines.vla import VlaConfig
 from baselines.vla_demos import LABEL, demonstrate, make, of_task
+from baselines.vla_sft import Sft
 from user_gym.errors import BadOption, UnknownName, WrongRun
 from user_gym.system import Buffer
 

@@ -15,9 +15,10 @@ from baselines import vla, vla_dagger
 from baselines.episodes import hand
 from baselines.run_folder import Run
 from baselines.supervisor import Supervisor
-from baselines.vla import Sft, VlaConfig
+from baselines.vla import VlaConfig
 from baselines.vla_dagger import DaggerConfig
-from baselines.vla_demos import demonstrate, make, parse, prompt_of
+from baselines.vla_demos import LABEL, demonstrate, make, parse, prompt_of
+from baselines.vla_sft import Sft
 from user_gym.errors import BadOption, UnknownName, WrongRun
 from user_gym.system import Buffer, ChunkBuilder
 from user_gym.system.chunked import ChunkedPolicy
@@ -25,7 +26,7 @@ from user_gym.wrappers import Intervention
 
 TASKS = ("PegInsert:board=blue", "PegInsert:board=yellow")
 PROMPTS = {task: f"insert the red peg into the {task.rpartition('=')[2]} board" for task in TASKS}
-TINY: dict[str, Any] = {"side": 16, "cameras": ("wrist",), "horizon": 4, "execute": 4, "demos": 1, "batch_size": 4}
+TINY: dict[str, Any] = {"side": 16, "cameras": ("wrist",), "horizon": 4, "execute": 4, "demos": 1, "batch_size": 8}
 FEW: dict[str, Any] = {"episodes": 3, "updates": 2, "patience": 6, "checkpoint_every": 2, "human_noise": 0.0}
 
 
@@ -74,6 +75,8 @@ def test_weights_reach_the_server_while_it_acts_and_the_human_is_learned_from(sf
     assert "is finished" in capsys.readouterr().out
     policy = vla.load(config.folder)
     assert (policy.version, policy.prompt) == (6, PROMPTS[TASKS[0]])
+    more = DaggerConfig(sft=config.folder, run_dir=tmp_path / "more", **FEW | {"episodes": 1, "seed": 1})
+    assert (vla_dagger.main(more)["updates"], vla.load(more.folder).version) == (2, 2)
 
 
 @pytest.mark.usefixtures("short")
@@ -103,7 +106,7 @@ def test_of_a_corrected_episode_the_humans_orders_are_learned_and_nothing_else(s
     kept, model, _ = vla.reopened(sft)
     env = make(TASKS[0], "franka-fr3", 16, ("wrist",))
     human = Supervisor(env.unwrapped.task, hand(env), 6)  # pyright: ignore[reportAttributeAccessIssue]
-    nobody = {vla.LABEL: np.full(6, np.nan, np.float32)}
+    nobody = {LABEL: np.full(6, np.nan, np.float32)}
     builder = ChunkBuilder("robot", "franka-fr3", TASKS[0], max_seconds=1e6, extra=nobody)
     robot = vla_dagger.Robot(Intervention(env, human), ChunkedPolicy(model.policy("x"), horizon=4), builder)
     chunk = vla_dagger.corrected(robot, 0, 0)
