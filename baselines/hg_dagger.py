@@ -55,8 +55,9 @@ class Config(OnlineSetting):
     """updates before the first step, from the demonstrations alone: `baselines.bc` with the same seed ends with that policy"""
     weight_decay: float = 0.03
     """as `bc.Config.weight_decay`"""
-    patience: int = 45
-    """periods without getting nearer after which the human takes over; ours: less interrupts the search for the hole"""
+    patience: int = 60
+    """periods without getting nearer after which the human takes over; ours: less interrupts the search for the hole, so that
+    the human comes as often when the policy is good (benchmarks/results/corrections.md)"""
     human_noise: float = 0.05
     """as demo_noise, of the human who corrects: the policy's mistakes make corrections varied enough; ours. With 0.1 half of
     what a policy learns of the search for the hole is noise (three tuning seeds: 0.86 0.72 0.92, with 0.05: 0.96 0.98 0.94)"""
