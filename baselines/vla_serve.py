@@ -32,7 +32,7 @@ class Serve:
     """What is served, and where."""
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """of a run of baselines.vla"""
+    """of a run of baselines.vla, or of one that went on from it"""
     host: str = "127.0.0.1"
     """another than loopback lets strangers in"""
     port: int = 8000
