@@ -199,6 +199,8 @@ def main(config: DaggerConfig) -> dict[str, Any]:
     )
     with ExitStack() as stack:
         envs = opened(kept, stack)
+        for env in envs.values():  # a task that no human can watch is refused before anything is made
+            Supervisor(env.unwrapped.task, hand(env), config.patience)  # pyright: ignore[reportAttributeAccessIssue]
         run = stack.enter_context(closing(Run(config.folder, config.identity)))
         run.open()
         if run.summary is not None:

@@ -31,12 +31,8 @@ from user_gym.system import Buffer
 from user_gym.system.atomic_file import write_json
 
 TASKS = ("PegInsert:board=blue", "PegInsert:board=yellow")
-SFT = {
-    "cameras": ("wrist",),
-    "demos": 100,
-    "updates": 800,
-    "checkpoint_every": 200,
-}  # less than the defaults: for 15 min of CPU
+# Less than the defaults, for 15 minutes of CPU.
+SFT = {"cameras": ("wrist",), "demos": 100, "updates": 800, "checkpoint_every": 200}
 
 
 def rates(name: str, summary: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("websockets", reason="websockets comes with the extra 'openpi'")
 
-from baselines import vla, vla_dagger
+from baselines import supervisor, vla, vla_dagger
 from baselines.episodes import hand
 from baselines.run_folder import Run
 from baselines.supervisor import Supervisor
@@ -151,6 +151,15 @@ def test_options_of_a_task_that_mean_nothing_are_refused(label: str) -> None:
 def test_options_of_corrections_are_checked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(BadOption, match=message):
         DaggerConfig(sft=Path("run"), **options)
+
+
+def test_a_task_that_no_human_can_watch_is_refused_before_anything_is_made(
+    sft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "LEFT", {})
+    with pytest.raises(BadOption, match="one whose progress can be seen"):
+        vla_dagger.main(DaggerConfig(sft=sft, run_dir=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_without_a_run_is_refused_before_anything_is_made(tmp_path: Path) -> None:
