@@ -13,17 +13,23 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from baselines import vla, vla_rl
+from baselines.episodes import evaluate
+from baselines.vla_demos import make
 from baselines.vla_rl import VlaRlConfig
 from benchmarks.machine import describe, keep
+from user_gym.system.chunked import ChunkedPolicy
 
 SFT: Mapping[str, Any] = {"tasks": ("PegInsert",), "demos": 100, "updates": 500, "checkpoint_every": 100, "eval_episodes": 100}
+
+
+AGAIN = 6_000_000  # seed of the first episode of a second evaluation, once all is over
 
 
 class Row(NamedTuple):
@@ -32,10 +38,21 @@ class Row(NamedTuple):
     seed: int
     before: float
     after: float
+    again: tuple[float, float]  # both on other episodes
     acting: Sequence[float]  # of the episodes that each iteration collected
     episodes: int
     env_steps: int
     cpu: float  # s, of reinforcement learning without evaluations
+
+
+def once_more(folder: Path, episodes: int) -> float:
+    """Success of a run's model in the first task, as it is served, over episodes that no run is judged by."""
+    config, _, _ = vla.reopened(folder, model_alone=True)
+    with (
+        closing(make(config.tasks[0], config.robot, config.side, config.cameras)) as env,
+        ChunkedPolicy(vla.load(folder), horizon=config.execute) as policy,
+    ):
+        return evaluate(env, policy, episodes, first_seed=AGAIN, deterministic=False)[0]
 
 
 def outcome(seed: int, folder: Path, sft: Mapping[str, Any], rl: Mapping[str, Any]) -> Row:
@@ -46,18 +63,22 @@ def outcome(seed: int, folder: Path, sft: Mapping[str, Any], rl: Mapping[str, An
     found = vla_rl.main(config)
     curve = json.loads((config.folder / "state.json").read_text())["curve"]
     acting = [point["success_rate"] for point in curve if "success_rate" in point]
-    return Row(seed, found["before"], found["after"], acting, found["episodes"], found["env_steps"], found["train_cpu_s"])
+    again = (once_more(begun.folder, config.eval_episodes), once_more(config.folder, config.eval_episodes))
+    return Row(
+        seed, found["before"], found["after"], again, acting, found["episodes"], found["env_steps"], found["train_cpu_s"]
+    )
 
 
 def table(rows: Sequence[Row]) -> str:
     """As markdown."""
-    lines = [
-        f"| {row.seed} | {row.before:.2f} | {row.after:.2f} | {row.after - row.before:+.2f} | {row.episodes} | {row.env_steps} "
-        f"| {row.cpu:.0f} | {' '.join(f'{rate:.2f}' for rate in row.acting)} |"
-        for row in rows
-    ]
-    head = "| seed | before | after | lift | episodes | env steps | s CPU | of the SDE, by iteration |"
-    return "\n".join([head, "| --- " * 8 + "|", *lines])
+    names = ["seed", *(f"{name}{which}" for which in ("", ", again") for name in ("before", "after", "lift"))]
+    names += ["episodes", "env steps", "s CPU", "of the SDE, by iteration"]
+    lines = ["| " + " | ".join(names) + " |", "| --- " * len(names) + "|"]
+    for row in rows:
+        judged = [f"{a:.2f} | {b:.2f} | {b - a:+.2f}" for a, b in ((row.before, row.after), row.again)]
+        acting = " ".join(f"{rate:.2f}" for rate in row.acting)
+        lines.append(f"| {row.seed} | {' | '.join(judged)} | {row.episodes} | {row.env_steps} | {row.cpu:.0f} | {acting} |")
+    return "\n".join(lines)
 
 
 def bench(
@@ -76,7 +97,8 @@ The machine is shared with others: seconds are of CPU, of collecting and updatin
 {", ".join(sft["tasks"])}, pictures and prompt, {sft["demos"]} demonstrations, {sft["updates"]} updates on them.
 Then PPO of the flow as an SDE of {one.flow_steps} steps with noise level {one.noise_level:g}, {one.episodes} episodes in each
 iteration. Before and after: strict success of the model as it is served, by its ODE of 8 steps from noise that is drawn, over
-{one.eval_episodes} episodes, the same for all and none that was practised on. Of the SDE: of the episodes of each iteration.
+{one.eval_episodes} episodes, the same for all and none that was practised on; again: over as many others, looked at once. Of
+the SDE: of the episodes of each iteration.
 
 {table(rows)}""")
 
@@ -87,10 +109,11 @@ def test_each_seed_is_fine_tuned_reinforced_and_judged_twice(tmp_path: Path) -> 
     texts: list[str] = []
     bench((0,), tmp_path, sft, rl, texts.append)
     (text,) = texts
-    seed, before, after, lift, episodes, steps, _, acting = (
+    seed, before, after, lift, *again, episodes, steps, _, acting = (
         cell.strip() for cell in text.splitlines()[-1].strip("|").split("|")
     )
     assert (seed, episodes, len(acting.split())) == ("0", "4", 2)
+    assert len(again) == 3
     assert float(lift) == float(after) - float(before)
     assert 4 <= int(steps) <= 400
 
