@@ -198,7 +198,7 @@ def test_quarters_of_all_seeds_are_pooled_by_their_counts():
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = hg_dagger.Config()
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(FIRST_SEED, FIRST_SEED + 20)))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(FIRST_SEED, FIRST_SEED + 40)))
     parser.add_argument("--enough", type=int, default=ENOUGH, help="seeds that are not passed over, after which it ends")
     parser.add_argument("--start", type=float, nargs=2, default=START, help="success of a clone that is corrected")
     for name in OPTIONS:
