@@ -9,7 +9,7 @@ demos = 20
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _OF_THE_PLAN = {"tolerance", "asynchronous", "run_dir", "film", "eval_every", "eval_episodes", "experience", "where"}
 _OF_THE_PLAN |= {"metrics_port", "tensorboard", "wandb", "reward"}
-_OF_THE_ENV = {"env_id", "obs", "control", "hole_offset"}  # what a collector's kwargs may say of a setting
+_OF_THE_ENV = {"env_id", "robot", "obs", "control", "hole_offset"}  # what a collector's kwargs may say of a setting
+_OF_THE_ROBOT = {"address", "twin", "robots", "env_ids"}  # and what does not matter where its policy acts again
 
 
 def config(options: Mapping[str, Any]) -> Config:
@@ -88,15 +89,32 @@ def prepare(buffer: Buffer, options: Mapping[str, Any]) -> None:
             demonstrate(judge, buffer, chosen)
 
 
-def learned(folder: Path) -> tuple[Config, Path]:
-    """What such a run is, as one of baselines.rlpd at its first robot's environment, and its newest agent. Raises WrongRun."""
+def learned(folder: Path, elsewhere: bool = False) -> tuple[Config, Callable[[], Path]]:
+    """What such a run is, as one of baselines.rlpd at its first robot's environment, and what finds its newest agent.
+
+    Args:
+        folder: of the run.
+        elsewhere: the policy is to act in another environment than that one.
+
+    Raises:
+        WrongRun: there is no such run; finding raises it where there is no checkpoint yet.
+        BadOption: its environment has options that a run of baselines.rlpd has not.
+    """
     run = RunFolder(folder)
     plan = run.plan()
     if plan.agent.make != "baselines.plan:agent":
         raise WrongRun(f"{folder} is a run of {plan.agent.make}; allowed: of baselines.plan:agent, which is RLPD")
-    newest = Checkpoints(run.learner).agent()
-    if newest is None:
-        raise WrongRun(f"{folder} holds no checkpoint yet; wait for the learner's first one")
     first = plan.collectors[0]
-    there = {"env_id": first.env, "robot": first.robot} | {k: v for k, v in first.kwargs.items() if k in _OF_THE_ENV}
-    return config({name: value for name, value in there.items() if value} | plan.options), newest
+    there = {"env_id": first.env, "robot": first.robot, **first.kwargs}
+    if (others := sorted(there.keys() - _OF_THE_ENV - _OF_THE_ROBOT)) and not elsewhere:
+        cure = "name by --env-id where it is to act, as that id is by default"
+        raise BadOption(f"kwargs of {first.name!r}", ", ".join(others), ", ".join(sorted(_OF_THE_ENV | _OF_THE_ROBOT)), cure)
+    said = {name: value for name, value in there.items() if name in _OF_THE_ENV and value not in ("", None)}
+
+    def newest() -> Path:
+        found = Checkpoints(run.learner).agent()
+        if found is None:
+            raise WrongRun(f"{folder} holds no checkpoint yet; wait for the learner's first one")
+        return found
+
+    return config(said | plan.options), newest

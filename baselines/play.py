@@ -78,7 +78,7 @@ def play(options: Play) -> Result:
     """Run the episodes. Raises WrongRun for a folder without a checkpoint, and what the environment raises."""
     if options.episodes < 1:
         raise BadOption("episodes", options.episodes, "1 or more")
-    config, checkpoint = _trained(options.folder)
+    config, find = _trained(options)
     several = len(config.each) > 1
     config = replace(
         config,
@@ -90,7 +90,7 @@ def play(options: Play) -> Result:
     torch.set_num_threads(1)
     with closing(make(config)) as env:
         agent = METHODS[config.method][1](env.observation_space, env.action_space, config)
-        agent.restore(checkpoint)
+        agent.restore(find())  # only now: where a learner is at work, it keeps the newest two
         body = bodies(env, config)
         wanted = options.robot or "none" if several else config.robot
         if wanted not in body:
@@ -102,14 +102,14 @@ def play(options: Play) -> Result:
         return Result(success, length, options.episodes * length / (time.perf_counter() - began))
 
 
-def _trained(folder: Path) -> tuple[Setting, Path]:
-    """Of a run of either kind, what it is and its newest agent. Raises WrongRun."""
-    if (folder / "plan.json").exists():
-        return learned(folder)
-    kept, checkpoint = newest(folder)
+def _trained(options: Play) -> tuple[Setting, Callable[[], Path]]:
+    """Of a run of either kind, what it is and what finds its newest agent. Raises WrongRun, BadOption."""
+    if (options.folder / "plan.json").exists():
+        return learned(options.folder, elsewhere=options.env_id is not None)
+    kept, _ = newest(options.folder)
     configuration = METHODS[kept["method"]][0]
     known = {field.name for field in fields(configuration)} - {"reward"}  # here nobody rewards but the rule
-    return configuration(**{name: value for name, value in kept.items() if name in known}), checkpoint
+    return configuration(**{name: value for name, value in kept.items() if name in known}), lambda: newest(options.folder)[1]
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from baselines import plan
 from baselines.episodes import evaluate
 from baselines.networks import GaussianPolicy
 from baselines.online import frozen
 from baselines.play import Play, play
-from user_gym.errors import UnknownName, WrongRun
+from user_gym.errors import BadOption, UnknownName, WrongRun
 from user_gym.system.checkpoints import Checkpoints, Reached
 from user_gym.system.processes.body import shared
 from user_gym.system.processes.callables import named
@@ -30,9 +31,9 @@ def begun(path, collector, **agent):
 
 def learned(folder):
     """Keep an agent there as the learner's process does, and let it act for an episode where the first robot is."""
-    plan = folder.plan()
-    with closing(shared(plan.collectors)) as env:
-        agent = named(plan.agent.make)(env.observation_space, env.action_space, plan.options)
+    whole = folder.plan()
+    with closing(shared(whole.collectors)) as env:
+        agent = named(whole.agent.make)(env.observation_space, env.action_space, whole.options)
         Checkpoints(folder.learner).save(agent.save, Reached())
         evaluate(env, frozen(agent), 1)
 
@@ -62,6 +63,7 @@ def test_it_acts_where_its_first_robot_did_and_elsewhere(tmp_path, acts):
     there = acts()
     play(Play(folder.path, episodes=1))
     assert np.array_equal(acts(), there)
+    assert plan.learned(folder.path)[0].hole_offset == 0.0  # as the robot's environment had it, and no default
     play(Play(folder.path, robot="franka-fr3", episodes=1))
     assert not np.array_equal(acts(), there)
 
@@ -76,7 +78,15 @@ def test_a_policy_of_several_bodies_is_asked_which(tmp_path, acts):
         play(Play(folder.path))
 
 
-def test_what_is_there_is_only_read(tmp_path):
+def test_options_that_would_be_left_out_are_refused_by_name(tmp_path):
+    folder = begun(tmp_path / "run", {**ALONE, "kwargs": {"board": "blue"}})
+    learned(folder)
+    with pytest.raises(BadOption, match=r"kwargs of 'left' 'board'.*--env-id"):
+        play(Play(folder.path))
+    assert play(Play(folder.path, env_id="User/PegInsert-sim-v0", episodes=1)).length > 0
+
+
+def test_what_is_there_is_only_read(tmp_path, caplog):
     folder = begun(tmp_path / "run", ALONE)
     learned(folder)
     learned(folder)
@@ -84,6 +94,7 @@ def test_what_is_there_is_only_read(tmp_path):
     before = {path: path.read_bytes() for path in folder.learner.iterdir()}
     assert play(Play(folder.path, episodes=1)).length > 0
     assert {path: path.read_bytes() for path in folder.learner.iterdir()} == before
+    assert "newest.json is damaged" in caplog.text
 
 
 def test_runs_without_an_agent_of_ours_are_refused(tmp_path):

@@ -54,23 +54,20 @@ class Checkpoints:
         found = self._whole()
         if found is None:
             return None
-        path, agent, reached, damaged = found
+        path, agent, reached = found
         read(agent)
         if path == self._previous:  # or the next checkpoint would have the damaged one as the one before
             with explained(self._newest):
                 os.replace(self._previous, self._newest)
-        if damaged:
-            goes_on = "%s is damaged; goes on from the checkpoint before, %s updates"
-            _log.warning(goes_on, self._folder / damaged[0], reached.updates)
         return reached
 
     def agent(self) -> Path | None:
-        """What `write` wrote last, for who does not go on from it: nothing is changed. None, and raises, as `restore`."""
+        """The agent that `restore` would read, for who does not go on from it: nothing is changed. None, and raises, alike."""
         found = self._whole()
         return None if found is None else found[1]
 
-    def _whole(self) -> tuple[Path, Path, Reached, list[str]] | None:
-        """The newest checkpoint that can be read: its file, its agent, its counters, and which newer files cannot."""
+    def _whole(self) -> tuple[Path, Path, Reached] | None:
+        """The newest checkpoint that can be read: its file, its agent, its counters. A newer one that cannot is told of."""
         damaged: list[str] = []
         for path in (self._newest, self._previous):
             if not path.exists():
@@ -79,7 +76,10 @@ class Checkpoints:
                 damaged.append(path.name)
                 continue
             words = json.loads(path.read_text())
-            return path, self._folder / words["agent"], Reached(words["updates"], words["version"]), damaged
+            if damaged:
+                goes_on = "%s is damaged; goes on from the checkpoint before, %s updates"
+                _log.warning(goes_on, self._folder / damaged[0], words["updates"])
+            return path, self._folder / words["agent"], Reached(words["updates"], words["version"])
         if damaged:
             cure = "remove the folder to learn anew from the experience in the buffer"
             raise UserGymError(f"no checkpoint in {self._folder} is whole ({', '.join(damaged)}); {cure}")
