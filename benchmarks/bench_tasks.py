@@ -27,6 +27,11 @@ FIRST_SEED = 30  # choices were made on 0 to 4 and 10 to 12, and 20 to 24 have b
 PICTURE = Path(__file__).parent.parent / "docs" / "learning.png"
 
 
+def place(folder: Path, config: Config) -> Path:
+    """Where `learning` keeps that run."""
+    return folder / f"{config.task}-{config.robot}-{config.seed}"
+
+
 def together(task: str, rows: Sequence[Row]) -> Row:
     """One row for several seeds of a task: success and seconds, median (least .. greatest)."""
     success, wall, cpu = (spread([float(getattr(row, name)) for row in rows]) for name in ("success", "wall", "cpu"))
@@ -38,7 +43,7 @@ def bench(configs: Sequence[Config], folder: Path, kept: Callable[[str], object]
     began, by_task, curves = describe(), {}, {}
     for config in configs:
         by_task.setdefault(config.task, []).extend(learning(config.task, [config], folder))
-        seen = looks(folder / f"{config.task}-{config.robot}-{config.seed}", [config.robot])
+        seen = looks(place(folder, config), [config.robot])
         curves.setdefault(config.task, []).append(seen[config.robot])
         rows = [
             row for task, found in by_task.items() for row in (*found, *([together(task, found)] if len(found) > 1 else []))
@@ -93,6 +98,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     configs = [Config(env_id=f"User/{task}-sim-v0", seed=seed) for task in given.tasks for seed in given.seeds]
     if given.finished:
-        name = "{0.task}-{0.robot}-{0.seed}/summary.json"
-        configs = [config for config in configs if (given.folder / name.format(config)).exists()]
+        configs = [config for config in configs if (place(given.folder, config) / "summary.json").exists()]
+        if not configs:
+            parser.error(f"--folder {given.folder} has no finished run of these tasks and seeds; leave out --finished to train")
     draw(bench(configs, given.folder, lambda text: keep("tasks", text)), PICTURE)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from baselines.online import GLANCE
 from user_gym.core import F64
@@ -32,7 +31,7 @@ def looks(folder: Path, bodies: Sequence[str]) -> Mapping[str, Looks]:
     }
 
 
-def on_grid(runs: Sequence[Looks]) -> tuple[F64, NDArray[np.float64]]:
+def on_grid(runs: Sequence[Looks]) -> tuple[F64, F64]:
     """Steps (400,) as far as all runs go, and success there (runs, 400), straight between looks, from 0 on."""
     grid = np.linspace(0, min(max(run.steps) for run in runs), 400)
     return grid, np.stack([np.interp(grid, [0, *run.steps], [0.0, *run.success]) for run in runs])
