@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from baselines.command import command
 from user_gym.core import real, whole
-from user_gym.errors import BadOption, MissingExtra
+from user_gym.errors import BadOption, MissingExtra, WrongRun
 from user_gym.system import Buffer, Counters
 from user_gym.system.atomic_file import write_json
 from user_gym.system.chunked import ChunkedPolicy
@@ -110,7 +110,10 @@ class VlaConfig:
 
 
 def of(config: VlaConfig, envs: Mapping[str, gymnasium.Env[Any, Any]]) -> Sft:
-    """The learner for these environments, by prompt."""
+    """The learner for these environments, by prompt. Raises BadOption where two have the same."""
+    if len({prompt_of(env) for env in envs.values()}) < len(envs):
+        said = "; ".join(f"{task}: {prompt_of(env)!r}" for task, env in envs.items())
+        raise BadOption("tasks", said, "tasks with a prompt of their own each", "leave out one of them")
     spaces: Any = next(iter(envs.values())).observation_space
     cameras = tuple(name for name, space in spaces.items() if space.dtype == np.uint8)
     return Sft(config, cameras, max((env.action_space.shape or (0,))[0] for env in envs.values()))
@@ -147,6 +150,14 @@ def load(folder: Path, prompt: str | None = None) -> VlaPolicy:
     """
     config, sft, prompts = reopened(folder, model_alone=True)
     return sft.policy(prompt or prompts[config.tasks[0]])
+
+
+def finished(folder: Path) -> tuple[VlaConfig, Sft, dict[str, str]]:
+    """As `reopened`, for a run that goes on from this one's model. Raises WrongRun where it is not finished."""
+    config, sft, prompts = reopened(folder, model_alone=True)
+    if not (folder / "summary.json").exists():
+        raise WrongRun(f"{folder} is not finished, {sft.updates} updates are done; let its own command go on first")
+    return config, sft, prompts
 
 
 def reopened(folder: Path, model_alone: bool = False) -> tuple[VlaConfig, Sft, dict[str, str]]:

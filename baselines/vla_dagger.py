@@ -38,7 +38,7 @@ try:
     from baselines.report import Clock
     from baselines.run_folder import Run
     from baselines.supervisor import Supervisor
-    from baselines.vla import VlaConfig, judged, opened, origins, reopened
+    from baselines.vla import VlaConfig, finished, judged, opened, origins
     from baselines.vla_demos import LABEL, of_task
     from baselines.vla_sft import Sft
 except ModuleNotFoundError as error:
@@ -87,7 +87,7 @@ class DaggerConfig:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two runs different."""
-        return {name: value for name, value in asdict(self).items() if name != "run_dir"} | {"sft": str(self.sft)}
+        return {name: value for name, value in asdict(self).items() if name != "run_dir"} | {"sft": str(self.sft.resolve())}
 
     @property
     def folder(self) -> Path:
@@ -192,7 +192,7 @@ def practise(
 def main(config: DaggerConfig) -> dict[str, Any]:
     """Make or continue a run; its summary."""
     torch.set_num_threads(1)
-    kept, model, prompts = reopened(config.sft, model_alone=True)
+    kept, model, prompts = finished(config.sft)
     updates = config.episodes * config.updates
     learner = model.further(
         replace(kept, updates=updates, learning_rate=config.learning_rate, eval_episodes=config.eval_episodes)

@@ -72,7 +72,7 @@ class VlaRlConfig(FlowPpoConfig):
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two runs different."""
-        return {name: value for name, value in asdict(self).items() if name != "run_dir"} | {"sft": str(self.sft)}
+        return {name: value for name, value in asdict(self).items() if name != "run_dir"} | {"sft": str(self.sft.resolve())}
 
     @property
     def folder(self) -> Path:
@@ -150,7 +150,7 @@ def learn(config: VlaRlConfig, run: Run, agent: FlowPpo, twins: Sequence[Twin]) 
 def main(config: VlaRlConfig) -> dict[str, Any]:
     """Make or continue a run; its summary."""
     torch.set_num_threads(1)
-    sft, learned, prompts = vla.reopened(config.sft, model_alone=True)
+    sft, learned, prompts = vla.finished(config.sft)
     task = sft.tasks[0] if config.task is None else config.task
     if task not in prompts:
         raise UnknownName("task", task, prompts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from baselines.vla_demos import LABEL, demonstrate, make, parse, prompt_of
 from baselines.vla_sft import Sft
 from user_gym.errors import BadOption, UnknownName, WrongRun
 from user_gym.system import Buffer, ChunkBuilder
+from user_gym.system.atomic_file import write_json
 from user_gym.system.chunked import ChunkedPolicy
 from user_gym.wrappers import Intervention
 
@@ -44,6 +47,7 @@ def sft(tmp_path_factory: pytest.TempPathFactory) -> Path:
             env.close()
         vla.learn(config, run, learner, buffer, PROMPTS)
     run.close()
+    write_json(folder / "summary.json", {})
     return folder
 
 
@@ -166,3 +170,23 @@ def test_a_folder_without_a_run_is_refused_before_anything_is_made(tmp_path: Pat
     with pytest.raises(WrongRun, match="holds no run with a checkpoint"):
         vla_dagger.main(DaggerConfig(sft=tmp_path / "none", run_dir=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_not_finished_is_not_gone_on_from_and_one_that_is_is_found_from_anywhere(
+    sft: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sft.parent)
+    named = DaggerConfig(sft=Path(sft.name), **FEW)
+    assert named.identity == DaggerConfig(sft=sft, **FEW).identity
+    early = tmp_path / "early"
+    shutil.copytree(sft, early)
+    (early / "summary.json").unlink()
+    with pytest.raises(WrongRun, match="early is not finished, 2 updates are done"):
+        vla_dagger.main(DaggerConfig(sft=early, run_dir=tmp_path / "run", **FEW))
+    assert not (tmp_path / "run").exists()
+
+
+def test_tasks_with_the_same_prompt_cannot_be_told_apart() -> None:
+    config = VlaConfig(tasks=("PegInsert", "PegInsert:hole_offset=0.002"), **TINY)
+    with ExitStack() as stack, pytest.raises(BadOption, match="tasks with a prompt of their own each"):
+        vla.of(config, vla.opened(config, stack))
