@@ -43,7 +43,7 @@ class FlowPpoConfig:
     clip: float = 0.2
     """of the ratio of likelihoods"""
     furthest: float = 0.15
-    """estimated KL divergence from the policy that acted, nats per chunk, after which an iteration's updates end"""
+    """estimated KL divergence from the policy that acted, nats per chunk, mean of an epoch, after which there is no further one"""
     learning_rate: float = 4e-5
     """of what makes actions"""
     critic_rate: float = 3e-3
@@ -96,12 +96,15 @@ def walked(net: VlaNetwork, memory: Tensor, noise: Tensor, level: float) -> Tens
 def log_likelihood(net: VlaNetwork, memory: Tensor, ways: Tensor, level: float, counted: tuple[int, int]) -> Tensor:
     """Of ways (n, steps + 1, horizon, axes), given where they begin: (n,).
 
+    Of each step that part is counted whose actions are carried out, as in piRL: a surrogate, since the others of the chunk,
+    through attention, have a say in the next step. An episode's last chunk counts actions that it had no time for.
+
     Args:
         net: the model.
         memory: (n, tokens, width) of `read`.
         ways: of `walked`.
         level: of noise.
-        counted: the first actions of a chunk, and axes, that matter: those that are carried out, as in piRL.
+        counted: the first actions of a chunk, and axes, that are counted.
     """
     steps, (turns, axes) = ways.shape[1] - 1, counted
     time = (torch.arange(steps) / steps).repeat(len(ways))

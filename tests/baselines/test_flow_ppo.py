@@ -181,6 +181,11 @@ def test_what_was_saved_goes_on_as_it_would_have(tmp_path: Path) -> None:
         ({"discount": 1.1}, "bad discount 1.1"),
         ({"furthest": -1.0}, "bad furthest -1.0"),
         ({"learning_rate": math.nan}, "bad learning_rate nan"),
+        ({"critic_rate": 0.0}, "bad critic_rate 0.0"),
+        ({"trace": -0.1}, "bad trace -0.1"),
+        ({"epochs": 0}, "bad epochs 0"),
+        ({"batch_size": 1.5}, "bad batch_size 1.5"),
+        ({"seed": -1}, "bad seed -1"),
     ],
 )
 def test_settings_are_checked(options: dict[str, Any], message: str) -> None:
