@@ -43,7 +43,7 @@ class FlowPpoConfig:
     clip: float = 0.2
     """of the ratio of likelihoods"""
     furthest: float = 0.15
-    """estimated KL divergence from the policy that acted, nats per chunk, mean of an epoch, after which there is no further one"""
+    """estimated KL divergence from the policy that acted, nats per chunk, mean of an epoch, after which that was the last"""
     learning_rate: float = 4e-5
     """of what makes actions"""
     critic_rate: float = 3e-3
