@@ -48,7 +48,8 @@ class Config(RlpdConfig):
     learning_rate: float = 5e-4
     """falls to a twentieth of it over the last third; ours: RLPD's shakes an actor that acts through itself several times"""
     cloning: float = 1.0
-    """as in RLPD; theirs keeps near the demonstrations as well (offline-to-online), the weight is ours"""
+    """as in RLPD, for every task and from pictures too; theirs keeps near the demonstrations as well (offline-to-online), the
+    weight is ours, of peg insertion from state"""
     flow_steps: int = 4
     """of the sampler, from noise to action; theirs"""
     target_entropy: float = -9.0

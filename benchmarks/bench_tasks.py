@@ -10,16 +10,18 @@ benchmarks/results/tasks.md, after every run as far as it has got, and the curve
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from baselines.config import Config
 from baselines.online import GLANCE
 from benchmarks.bench_learning import Row, learning, spread, table
-from benchmarks.curves import Looks, draw, looks
+from benchmarks.curves import Looks, draw, looks, on_grid
 from benchmarks.machine import describe, keep
 
 TASKS = ("PegInsert", "Charger", "CapTighten", "PickPlace")
@@ -86,6 +88,22 @@ def test_the_table_grows_run_by_run_and_sums_up_each_task(tmp_path):
     assert texts[-1].count("| all |") == 3
     draw(curves, tmp_path / "learning.png")
     assert (tmp_path / "learning.png").stat().st_size > 10_000
+
+
+def test_steps_of_several_bodies_are_each_ones_own(tmp_path):
+    curve = [{"env_steps": 100, "deterministic": 0.2, "bodies": {"a": 0.2, "b": 0.4}}]
+    (tmp_path / "state.json").write_text(json.dumps({"curve": curve}))
+    assert looks(tmp_path, ["a", "b"]) == {"a": Looks([50], [0.2]), "b": Looks([50], [0.4])}
+    curve = [{"env_steps": 100, "deterministic": 0.2}]
+    (tmp_path / "state.json").write_text(json.dumps({"curve": curve}))
+    assert looks(tmp_path, ["a"]) == {"a": Looks([100], [0.2])}
+
+
+def test_runs_meet_on_a_grid_that_none_leaves():
+    grid, success = on_grid([Looks([100, 200], [1.0, 1.0]), Looks([100], [0.5])])
+    assert (grid[0], grid[-1]) == (0, 100)
+    np.testing.assert_allclose(success[:, -1], [1.0, 0.5])
+    np.testing.assert_allclose(success[0], grid / 100)
 
 
 if __name__ == "__main__":

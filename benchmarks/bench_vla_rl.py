@@ -3,8 +3,8 @@
     python -m benchmarks.bench_vla_rl
     python -m benchmarks.bench_vla_rl --seeds 0 --folder runs/vla-rl        # keeps the runs, and goes on with those there are
 
-A model fine-tuned on so few demonstrations that it succeeds in a third to a half of the episodes, then PPO of its flow, which
-the rule alone rewards. One process, one thread. benchmarks/results/vla_rl.md is written after every seed, as far as it has got.
+A model fine-tuned on so few demonstrations that there is much to gain, then PPO of its flow, which the rule alone rewards.
+One process, one thread. benchmarks/results/vla_rl.md is written after every seed, as far as it has got.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from benchmarks.machine import describe, keep
 from user_gym.system.chunked import ChunkedPolicy
 
 SFT: Mapping[str, Any] = {"tasks": ("PegInsert",), "demos": 100, "updates": 500, "checkpoint_every": 100, "eval_episodes": 100}
-
-
+SEEDS = [1, 2, 3]  # choices were made on 0
 AGAIN = 6_000_000  # seed of the first episode of a second evaluation, once all is over
 
 
@@ -98,7 +97,7 @@ The machine is shared with others: seconds are of CPU, of collecting and updatin
 Then PPO of the flow as an SDE of {one.flow_steps} steps with noise level {one.noise_level:g}, {one.episodes} episodes in each
 iteration. Before and after: strict success of the model as it is served, by its ODE of 8 steps from noise that is drawn, over
 {one.eval_episodes} episodes, the same for all and none that was practised on; again: over as many others, looked at once. Of
-the SDE: of the episodes of each iteration.
+the SDE: of the episodes of each iteration. Hyperparameters were chosen on seed 0; the others are held out.
 
 {table(rows)}""")
 
@@ -120,7 +119,7 @@ def test_each_seed_is_fine_tuned_reinforced_and_judged_twice(tmp_path: Path) -> 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--folder", type=Path, help="where the runs are kept; default: nowhere")
     parser.add_argument("--out", type=Path, help="where the table goes, instead of benchmarks/results/vla_rl.md")
     given = parser.parse_args()

@@ -73,19 +73,3 @@ def draw(tasks: Mapping[str, Sequence[Looks]], path: Path) -> None:
         axes.plot(grid, np.median(success, axis=0), color="#1f77b4", linewidth=2.2, label=f"median of {len(runs)} seeds, range")
         dress(axes, task, "environment steps")
     write(figure, path)
-
-
-def test_steps_of_several_bodies_are_each_ones_own(tmp_path):
-    curve = [{"env_steps": 100, "deterministic": 0.2, "bodies": {"a": 0.2, "b": 0.4}}]
-    (tmp_path / "state.json").write_text(json.dumps({"curve": curve}))
-    assert looks(tmp_path, ["a", "b"]) == {"a": Looks([50], [0.2]), "b": Looks([50], [0.4])}
-    curve = [{"env_steps": 100, "deterministic": 0.2}]
-    (tmp_path / "state.json").write_text(json.dumps({"curve": curve}))
-    assert looks(tmp_path, ["a"]) == {"a": Looks([100], [0.2])}
-
-
-def test_runs_meet_on_a_grid_that_none_leaves():
-    grid, success = on_grid([Looks([100, 200], [1.0, 1.0]), Looks([100], [0.5])])
-    assert (grid[0], grid[-1]) == (0, 100)
-    np.testing.assert_allclose(success[:, -1], [1.0, 0.5])
-    np.testing.assert_allclose(success[0], grid / 100)
