@@ -71,8 +71,8 @@ def table(
     began: str,
 ) -> str:
     """All that was seen, as markdown."""
-    rows = [rates("demonstrations", before), rates("and corrections", after)]
-    rows += [] if control is None else [rates("instead, as many updates on the demonstrations", control)]
+    rows = [rates("demonstrations", before), rates("then corrections", after)]
+    rows += [] if control is None else [rates("instead of those, as many updates on the demonstrations", control)]
     quarters = zip(after["interventions_per_episode"], after["share_of_steps_by_human"], strict=True)
     lines = [f"| {number} | {times:.2f} | {share:.2f} |" for number, (times, share) in enumerate(quarters, 1)]
     return f"""# A small VLA: two tasks in one scene, told apart by words
@@ -87,7 +87,7 @@ corrections with the robot, the server and the human, without judging.
 through a `PolicyServer` that took {after["versions"]} versions of the weights while it acted. Seed {sft.seed}.
 Success over {config.eval_episodes} episodes of each task and prompt, the same for all; "swapped" is the other task's prompt.
 
-| policy | blue | yellow | blue, swapped | yellow, swapped | updates | s CPU |
+| policy | blue | yellow | blue, swapped | yellow, swapped | updates of this row | s CPU |
 {"| --- " * 7}|
 {chr(10).join(rows)}
 
