@@ -27,7 +27,7 @@ from benchmarks.bench_learning import Row, spread, table
 from benchmarks.machine import describe, keep
 from user_gym.errors import MissingSystem
 
-FIRST_SEED = 20  # hyperparameters were chosen on 0
+FIRST_SEED = 22  # choices were made on 0, and 20 and 21 have been looked at
 LOOK_EVERY = 2000  # environment steps: a look takes as long as hundreds of them
 SEEING, BLIND = "RLPD from pictures", "the same without pictures"
 
@@ -73,8 +73,9 @@ The machine is shared with others: trust seconds of CPU before seconds of wall. 
 {config.updates_per_step:g} updates of {config.batch_size} transitions at each, two cameras of {config.side} pixels a side.
 Nothing that is seen says where the hole is but the pictures: the pose is relative to where the episode began, which is anywhere
 within 5 cm and 30 degrees of the hole, and the hole is another 1 mm off.
-Hyperparameters were chosen on training seed 0; those below are held out. Success is that of the last policy, deterministic,
-strict, over {config.eval_episodes} episodes that are the same for all rows. "Env steps to .95": the first look, one every
+Hyperparameters were chosen on training seed 0, and 20 and 21 were looked at (0.94 and 0.86 with target critics that follow at a
+rate of 0.005, not 0.02); those below are held out. Success is that of the last policy, deterministic, strict, over
+{config.eval_episodes} episodes that are the same for all rows. "Env steps to .95": the first look, one every
 {config.eval_every} steps, with at least 95 % of {online.GLANCE} other deterministic episodes successful. Times are of training,
 drawing pictures included, without those looks; of several seeds: median (least .. greatest).
 

@@ -101,11 +101,20 @@ def test_only_the_longest_task_keeps_its_actor_at_the_demonstrations_unless_told
 
 def test_from_pictures_fewer_and_smaller_updates_are_made_unless_told():
     def asked(config):
-        return config.steps, config.demos, config.cloning, config.batch_size, config.updates_per_step, config.actor_every
+        names = ("steps", "averaging", "demos", "cloning", "batch_size", "updates_per_step", "actor_every")
+        return tuple(getattr(config, name) for name in names)
 
-    assert asked(Config()) == (3500, 20, 0.0, 128, 4.0, 4)
-    assert asked(Config(obs="pixels")) == (6000, 60, 0.3, 64, 2.0, 2)
-    told = {"steps": 9, "demos": 8, "cloning": 0.7, "batch_size": 6, "updates_per_step": 5.0, "actor_every": 4}
+    assert asked(Config()) == (3500, 0.005, 20, 0.0, 128, 4.0, 4)
+    assert asked(Config(obs="pixels")) == (6000, 0.02, 60, 0.3, 64, 2.0, 2)
+    told = {
+        "steps": 9,
+        "averaging": 0.1,
+        "demos": 8,
+        "cloning": 0.7,
+        "batch_size": 6,
+        "updates_per_step": 5.0,
+        "actor_every": 4,
+    }
     assert asked(Config(obs="pixels", **told)) == tuple(told.values())
     longer = Config(env_id="User/PickPlace-sim-v0", obs="pixels")
     assert (longer.cloning, longer.averaging, longer.batch_size) == (1.0, 0.02, 64)
