@@ -110,9 +110,7 @@ def bench(folder: Path, sft: Mapping[str, Any], dagger: Mapping[str, Any], alone
 def test_the_table_has_both_policies_and_four_quarters(tmp_path: Path) -> None:
     few = {"side": 16, "demos": 1, "updates": 1, "batch_size": 4, "cameras": ("wrist",), "eval_episodes": 1}
     text = bench(tmp_path, few, {"episodes": 4, "updates": 1, "eval_episodes": 1}, alone=True)
-    assert all(
-        text.count(f"\n| {name}") == 1 for name in ("demonstrations | ", "then corrections | ", "instead of those")
-    )
+    assert all(text.count(f"\n| {name}") == 1 for name in ("demonstrations | ", "then corrections | ", "instead of those"))
     assert all(f"\n| {quarter} | " in text for quarter in (1, 2, 3, 4))
 
 
