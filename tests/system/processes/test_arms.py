@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 fr3 = pytest.mark.skipif(not find_spec("franky"), reason="no wheel of franky-control here")
 can = pytest.mark.skipif(not find_spec("can"), reason="python-can is not installed")
 PATIENCE = 60.0
+FULL = 100  # steps of an episode whose time was up
 
 
 @pytest.fixture
@@ -83,21 +84,30 @@ def test_a_fault_of_an_arm_truncates_its_episode_and_the_arm_rejoins_when_it_is_
     with twin("arx-x5", folder) as (place, side):
         run = started(runs, "arx-x5", place)
         other, mine = run.pid("sim"), run.pid("twin")
-        side.ask("fault", name="over-current", motor=6)
-        run.until(lambda: "quarantined for" in state(run, "twin"), "the fault")
-        assert "over current" in state(run, "twin")
-        more(run, "sim")
-        side.ask("heal")
-        run.until(lambda: state(run, "twin") == "collects", "it to come back")
-        more(run, "twin")
-        assert (run.pid("sim"), run.pid("twin")) == (other, mine)  # no process had to be started again
-        assert run.facts("twin")["faults"] >= 1
+        for faults in range(1, 6):  # until one comes while an episode runs: most come there, some while the arm is reset
+            side.ask("fault", name="over-current", motor=6)
+            run.until(lambda: "quarantined for" in state(run, "twin"), "the fault")
+            assert "over current" in state(run, "twin")
+            more(run, "sim")
+            side.ask("heal")
+            run.until(lambda: state(run, "twin") == "collects", "it to come back")
+            more(run, "twin")
+            assert (run.pid("sim"), run.pid("twin")) == (other, mine)  # no process had to be started again
+            assert run.facts("twin")["faults"] >= faults
+            if cut := shortened(run):
+                break
         assert run.facts("sim")["faults"] == 0
         ended(run)
-        with Buffer.open(run.folder.buffer, read_only=True) as buffer:
-            cut = buffer.view("source = 'twin' AND truncated").numbers()
-            assert len(cut)
-            assert buffer.chunk(int(cut[0])).episode < max(run.experience()["twin"])
+        assert cut
+        assert min(cut) < max(run.experience()["twin"])
+
+
+def shortened(run):
+    """Episodes of the twin that were truncated before their time was up."""
+    with Buffer.open(run.folder.buffer, read_only=True) as buffer:
+        ends = buffer.view("source = 'twin' AND truncated").numbers()
+        episodes = {buffer.chunk(int(end)).episode for end in ends}
+        return [one for one in episodes if len(buffer.view(f"source = 'twin' AND episode = {one}")) < FULL]
 
 
 @fr3
