@@ -48,6 +48,7 @@ _NOTHING_ASKED = dict.fromkeys(_USUAL, 0) | {"cloning": -1, "demos": -1}
 # Beside that from pictures, where an update takes ten times as long; tuned on peg insertion. What a task takes counts more.
 _FROM_PICTURES: dict[str, float] = {"steps": 6000, "averaging": 0.02, "cloning": 0.3, "demos": 60}
 _FROM_PICTURES |= {"batch_size": 64, "updates_per_step": 2.0, "actor_every": 2}
+_SEVERAL_BODIES: dict[str, float] = {"averaging": 0.02}  # with 0.005 two arms took more steps than one (results/bodies.md)
 _OF_TASKS: dict[str, dict[str, float]] = {
     # With 0.005 the mean of its policy can stay stuck where drawn actions succeed: 0.87, again 0.93, on seed 21; so 1.00.
     "Charger": {"steps": 5000, "averaging": 0.02},
@@ -225,7 +226,7 @@ class Config(OnlineSetting):
     """RLinf's, for episodes of at most 100 steps"""
     averaging: float = 0.0
     """share of the critics that the target critics take over per update; 0: what suits the task, which is 0.005 (RLPD's and
-    RLinf's), for Charger, CapTighten, PickPlace and from pictures 0.02 (ours)"""
+    RLinf's), for Charger, CapTighten, PickPlace, from pictures and for several bodies 0.02 (ours)"""
     cloning: float = -1.0
     """weight of the actor's squared distance from what demonstrations ordered, beside the value of what it does, which is 1 at
     most where only success is rewarded (TD3+BC, Fujimoto and Gu 2021); -1: what suits the task, which is 0, for PickPlace
@@ -242,6 +243,8 @@ class Config(OnlineSetting):
     def __post_init__(self) -> None:
         ids, robots = self.env_id.split(","), self.robot.split(",")
         all_tasks = _USUAL | (_FROM_PICTURES if self.obs == "pixels" else {})
+        if len(ids) * len(robots) > 1:
+            all_tasks = all_tasks | _SEVERAL_BODIES
         usual = [all_tasks | _OF_TASKS.get(_task(env_id), {}) for env_id in ids for _ in robots]
         for name in _USUAL:
             if getattr(self, name) == _NOTHING_ASKED[name]:

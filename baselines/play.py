@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 
 from baselines.command import command
 from baselines.config import Setting
-from user_gym.errors import BadOption, MissingExtra, UnknownName
+from user_gym.errors import BadOption, MissingExtra, UnknownName, WrongRun
 
 try:
     import torch
@@ -49,7 +49,7 @@ class Play:
     """where the policy acts; None: where it was trained"""
     robot: str | None = None
     """which robot: its model, or its id in the inventory; None: the model that it was trained with. Of a policy with several
-    bodies: which one of them"""
+    bodies: which one of them, by its model, or by its task where all have the same model"""
     address: str | None = None
     """of a real robot that is in no inventory; None: the first free one of the inventory that is meant by `robot`"""
     twin: str | None = None
@@ -92,9 +92,12 @@ def play(options: Play) -> Result:
         agent = METHODS[config.method][1](env.observation_space, env.action_space, config)
         agent.restore(find())  # only now: where a learner is at work, it keeps the newest two
         body = bodies(env, config)
-        wanted = options.robot or "none" if several else config.robot
+        wanted = options.robot if several else config.robot
+        cure = "the policy has several bodies: name one of them by --robot"
+        if wanted is None:
+            raise BadOption("robot", wanted, ", ".join(body), cure)
         if wanted not in body:
-            raise UnknownName("robot", wanted, body, "the policy has several bodies: name one of them by --robot")
+            raise UnknownName("robot", wanted, body, cure)
         began = time.perf_counter()
         success, length = evaluate(
             body[wanted], frozen(agent), options.episodes, told=print, deterministic=not options.exploring
@@ -107,6 +110,9 @@ def _trained(options: Play) -> tuple[Setting, Callable[[], Path]]:
     if (options.folder / "plan.json").exists():
         return learned(options.folder, elsewhere=options.env_id is not None)
     kept, _ = newest(options.folder)
+    if kept.get("method") not in METHODS:
+        cure = "one of baselines.vla acts by baselines.vla_serve"
+        raise WrongRun(f"{options.folder} is a run of none of {', '.join(METHODS)}, which are played here; {cure}")
     configuration = METHODS[kept["method"]][0]
     known = {field.name for field in fields(configuration)} - {"reward"}  # here nobody rewards but the rule
     return configuration(**{name: value for name, value in kept.items() if name in known}), lambda: newest(options.folder)[1]

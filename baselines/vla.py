@@ -162,7 +162,11 @@ def finished(folder: Path) -> tuple[VlaConfig, Sft, dict[str, str]]:
 
 def reopened(folder: Path, model_alone: bool = False) -> tuple[VlaConfig, Sft, dict[str, str]]:
     """Configuration, learner (as `Sft.restore`) and prompts of a run, or of one that went on from it. Raises WrongRun."""
+    if not (folder / "config.json").exists():
+        raise WrongRun(f"{folder} holds no run; make one: python -m baselines.vla")
     checkpoint, kept = newest(folder)[1], newest(origins(folder)[-1])[0]
+    if "tasks" not in kept:
+        raise WrongRun(f"{folder} is a run of {kept.get('method', 'something else')}, not of baselines.vla")
     config = VlaConfig(**{**kept, "tasks": tuple(kept["tasks"]), "cameras": tuple(kept.get("cameras", CAMERAS))})
     with ExitStack() as stack:
         envs = opened(config, stack)

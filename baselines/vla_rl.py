@@ -50,7 +50,7 @@ class VlaRlConfig(FlowPpoConfig):
     """What a run is. A run folder belongs to one configuration."""
 
     sft: Annotated[Path, tyro.conf.Positional]
-    """folder of a run of baselines.vla, which this begins with"""
+    """folder of a finished run of baselines.vla, or of one that went on from it, which this begins with"""
     task: str | None = None
     """one of that run's tasks; None: its first"""
     iterations: int = 14

@@ -31,7 +31,7 @@ ROBOTS = ("franka-fr3", "arx-x5")
 COLOURS = {"franka-fr3": "#1f77b4", "arx-x5": "#d95f02"}
 ALONE, TOGETHER, LONG = "alone", "together", "together, longer"
 LONGER = 3  # times the steps of each arm
-AVERAGING = 0.02  # of the target critics, in every run here; chosen on seed 0 with both arms together
+AVERAGING = 0.02  # of the target critics, in every run here: the default of several bodies, chosen on seed 0
 GONE = 0.5  # a look that counts as collapsed
 PICTURE = Path(__file__).parent.parent / "docs" / "bodies.png"
 
@@ -152,8 +152,8 @@ The machine is shared with others. One process, one torch thread, one run after 
 Peg insertion from state by RLPD ({config.demos} demonstrations with each arm, hidden hole offset, rule "strict").
 Together: one actor, one pair of critics, one buffer; the arms take turns by episode such that their steps stay equal, and have
 equal shares of every batch; the state ends in a one-hot token. There are {config.updates_per_step:g} updates per step of
-either arm, as alone. In all runs the target critics take over {config.averaging:g} per update, other than this task's
-default, {Config().averaging:g}.
+either arm, as alone. In all runs the target critics take over {config.averaging:g} per update, the default of
+several bodies; of this task alone it is {Config().averaging:g}.
 "{LONG}" goes on for {LONGER} times the steps that each arm has alone. The learning rate falls over the last third of a
 run: alone and together over steps {2 * length // 3} .. {length} of each arm, longer over
 {2 * LONGER * length // 3} .. {LONGER * length}. Nothing was chosen on the training seeds from {FIRST_SEED} on, but that

@@ -82,6 +82,7 @@ def test_every_number_has_a_range_and_the_defaults_keep_it():
 
 def test_a_task_that_takes_longer_is_learned_for_longer_unless_told():
     assert (Config().steps, Config().averaging) == (3500, 0.005)
+    assert (Config(robot="franka-fr3,arx-x5").steps, Config(robot="franka-fr3,arx-x5").averaging) == (7000, 0.02)
     charger = Config(env_id="User/Charger-sim-v0")
     assert (charger.steps, charger.averaging) == (5000, 0.02)
     longer = "User/CapTighten-sim-v0"

@@ -10,7 +10,7 @@ from baselines.episodes import evaluate
 from baselines.networks import GaussianPolicy
 from baselines.online import frozen
 from baselines.play import Play, play
-from user_gym.errors import BadOption, UnknownName, WrongRun
+from user_gym.errors import BadOption, WrongRun
 from user_gym.system.checkpoints import Checkpoints, Reached
 from user_gym.system.processes.body import shared
 from user_gym.system.processes.callables import named
@@ -74,7 +74,7 @@ def test_a_policy_of_several_bodies_is_asked_which(tmp_path, acts):
     there = acts()
     play(Play(folder.path, robot="arx-x5", episodes=1))
     assert np.array_equal(acts(), there)
-    with pytest.raises(UnknownName, match="several bodies"):
+    with pytest.raises(BadOption, match=r"bad robot None; allowed: .*several bodies: name one of them by --robot"):
         play(Play(folder.path))
 
 

@@ -77,9 +77,10 @@ def test_the_arms_of_a_policy_are_played_one_at_a_time(finished):
     config, summary = finished
     result = play(Play(config.folder, robot="arx-x5", episodes=config.eval_episodes))
     assert result.length == summary["bodies"]["arx-x5"]["mean_length"]
-    for robot in (None, "arx-l5"):
-        with pytest.raises(UnknownName, match=r"known: arx-x5, franka-fr3.*name one of them by --robot"):
-            play(Play(config.folder, robot=robot, episodes=1))
+    with pytest.raises(UnknownName, match=r"known: arx-x5, franka-fr3.*name one of them by --robot"):
+        play(Play(config.folder, robot="arx-l5", episodes=1))
+    with pytest.raises(BadOption, match=r"allowed: franka-fr3, arx-x5.*name one of them by --robot"):
+        play(Play(config.folder, episodes=1))
 
 
 def test_several_bodies_take_as_many_steps_each_as_one_alone():

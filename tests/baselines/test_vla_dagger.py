@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ pytest.importorskip("websockets", reason="websockets comes with the extra 'openp
 
 from baselines import supervisor, vla, vla_dagger
 from baselines.episodes import hand
+from baselines.play import Play, play
 from baselines.run_folder import Run
 from baselines.supervisor import Supervisor
 from baselines.vla import VlaConfig
@@ -167,7 +169,7 @@ def test_a_task_that_no_human_can_watch_is_refused_before_anything_is_made(
 
 
 def test_a_folder_without_a_run_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(WrongRun, match="holds no run with a checkpoint"):
+    with pytest.raises(WrongRun, match="holds no run"):
         vla_dagger.main(DaggerConfig(sft=tmp_path / "none", run_dir=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
@@ -190,3 +192,16 @@ def test_tasks_with_the_same_prompt_cannot_be_told_apart() -> None:
     config = VlaConfig(tasks=("PegInsert", "PegInsert:hole_offset=0.002"), **TINY)
     with ExitStack() as stack, pytest.raises(BadOption, match="tasks with a prompt of their own each"):
         vla.of(config, vla.opened(config, stack))
+
+
+def test_folders_of_other_runs_and_of_none_are_told_of(sft: Path, tmp_path: Path) -> None:
+    with pytest.raises(WrongRun, match=r"nothing holds no run; make one: python -m baselines\.vla"):
+        vla.load(tmp_path / "nothing")
+    with pytest.raises(WrongRun, match=r"is a run of none of rlpd, .*baselines\.vla_serve"):
+        play(Play(sft))
+    other = tmp_path / "other"
+    shutil.copytree(sft, other)
+    kept = {"method": "rlpd"}
+    (other / "config.json").write_text(json.dumps(kept))
+    with pytest.raises(WrongRun, match=r"is a run of rlpd, not of baselines\.vla"):
+        vla.load(other)
