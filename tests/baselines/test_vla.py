@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cutting import cut_off
 
 from baselines import vla
 from baselines.run_folder import Run
@@ -51,25 +52,8 @@ def trained(buffer: Buffer, folder: Path, updates: int, total: int, tasks: tuple
     """A run that ends after `updates` of `total`."""
     config = VlaConfig(tasks=tasks, updates=total, checkpoint_every=1, run_dir=folder, **TINY)
     sft, run = Sft(config, ("wrist", "side"), 6), Run(folder, config.identity)
-    run.open()
-
-    class Cut(Exception):
-        pass
-
-    save = run.save
-
-    def cut(*parts: Any) -> None:
-        save(*parts)
-        if sft.updates == updates:
-            raise Cut
-
-    run.save = cut  # pyright: ignore[reportAttributeAccessIssue]
-    try:
+    with cut_off(run, lambda: sft.updates == updates):
         vla.learn(config, run, sft, buffer, {task: f"do {task}" for task in tasks})
-    except Cut:
-        pass
-    finally:
-        run.close()
     return sft
 
 

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from cutting import cut_off
 from gymnasium.spaces import Box, Dict
 
 from baselines import vla, vla_rl
@@ -77,25 +78,8 @@ def learned(folder: Path, cut_after: int) -> FlowPpo:
     """A run of 3 iterations that is cut off after some."""
     config = VlaRlConfig(sft=Path("sft"), iterations=3, run_dir=folder, **FEW)
     found, run = agent(config), Run(folder, config.identity)
-    run.open()
-
-    class Cut(Exception):
-        pass
-
-    save = run.save
-
-    def cut(*parts: Any) -> None:
-        save(*parts)
-        if found.iterations == cut_after:
-            raise Cut
-
-    run.save = cut  # pyright: ignore[reportAttributeAccessIssue]
-    try:
+    with cut_off(run, lambda: found.iterations == cut_after):
         vla_rl.learn(config, run, found, [Toy(), Toy()])
-    except Cut:
-        pass
-    finally:
-        run.close()
     assert [point["iteration"] for point in run.curve] == list(range(found.iterations + 1))
     assert run.counters.episodes == 3 * found.iterations
     return found
