@@ -26,7 +26,7 @@ from user_gym.errors import BadOption, WrongWeights
 from user_gym.system.chunked import PREFIX, PROMPT
 
 WORDS, MOST_WORDS = 512, 12  # rows of the table of words; words of a prompt that are read
-FLOW_STEPS = 8  # of Euler's method, from noise to actions
+FLOW_STEPS = 4  # of Euler's method, from noise to actions, and of what is reinforced; 8 did worse (docs/vla.md)
 
 
 class Block(nn.Module):

@@ -22,6 +22,7 @@ import torch
 from baselines import vla, vla_rl
 from baselines.episodes import evaluate
 from baselines.vla_demos import make
+from baselines.vla_network import FLOW_STEPS
 from baselines.vla_rl import VlaRlConfig
 from benchmarks.machine import describe, keep
 from user_gym.system.chunked import ChunkedPolicy
@@ -94,10 +95,10 @@ Began: {began}. Ended: {describe()}. torch {torch.__version__}.
 The machine is shared with others: seconds are of CPU, of collecting and updating, without evaluations. One process, one thread.
 
 {", ".join(sft["tasks"])}, pictures and prompt, {sft["demos"]} demonstrations, {sft["updates"]} updates on them.
-Then PPO of the flow as an SDE of {one.flow_steps} steps with noise level {one.noise_level:g}, {one.episodes} episodes in each
-iteration. Before and after: strict success of the model as it is served, by its ODE of 8 steps from noise that is drawn, over
-{one.eval_episodes} episodes, the same for all and none that was practised on; again: over as many others, looked at once. Of
-the SDE: of the episodes of each iteration. Hyperparameters were chosen on seed 0; the others are held out.
+Then PPO of the flow as an SDE of {FLOW_STEPS} steps with noise level {one.noise_level:g}, {one.episodes} episodes in each
+iteration. Before and after: strict success of the model as it is served, by its ODE of as many steps from noise that is drawn,
+over {one.eval_episodes} episodes, the same for all and none that was practised on; again: over as many others, looked at once.
+Of the SDE: of the episodes of each iteration. Hyperparameters were chosen on seed 0; the others are held out.
 
 {table(rows)}""")
 

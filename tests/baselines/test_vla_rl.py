@@ -16,7 +16,7 @@ from gymnasium.spaces import Box, Dict
 from baselines import vla, vla_rl
 from baselines.flow_ppo import FlowPpo
 from baselines.run_folder import Run
-from baselines.vla_network import MOST_WORDS, STATE, VlaNetwork
+from baselines.vla_network import FLOW_STEPS, MOST_WORDS, STATE, VlaNetwork
 from baselines.vla_rl import VlaRlConfig
 from user_gym.errors import BadOption, UnknownName, WrongRun
 
@@ -70,7 +70,7 @@ def test_every_chunk_of_every_episode_is_collected_once_and_in_order() -> None:
     begun = [2 * chunk for length in lengths for chunk in range((length + 1) // 2)]
     torch.testing.assert_close(found.view[:, -1], 1.0 - torch.tensor(begun) / 10)
     torch.testing.assert_close(found.view[:, -2], torch.tensor(begun).float())  # the state that was felt there
-    assert found.ways.shape == (14, 5, 4, 7)
+    assert found.ways.shape == (14, FLOW_STEPS + 1, 4, 7)
     assert len(found.memory) == 14
 
 
