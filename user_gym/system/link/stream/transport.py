@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cache
 from typing import Any
 
@@ -85,13 +85,19 @@ class ClientStream:
 
     def __init__(self, channel: aio.Channel, call: aio.StreamStreamCall[bytes, bytes]) -> None:
         self._channel, self._call = channel, call
+        self._status: tuple[grpc.StatusCode, str | None] | None = None
+        call.add_done_callback(self._keep_status)
+
+    def _keep_status(self, _: object) -> None:
+        """Of the call's end, the first that there is: a write that fails later replaces it by its own (grpc issue 36066)."""
+        self._status = _at_once(self._call.code()), _at_once(self._call.details())
 
     async def read(self) -> bytes:
         """As `Stream.read`."""
         try:
             data = await self._call.read()
         except aio.AioRpcError as error:
-            raise _explained(error.code(), error.details()) from error
+            raise _explained(*(self._status or (error.code(), error.details()))) from error
         if not isinstance(data, bytes):
             raise PeerLost("the hub has closed the connection")
         return data
@@ -103,15 +109,24 @@ class ClientStream:
         except (aio.AioRpcError, asyncio.InvalidStateError) as error:
             # A write that fails knows nothing of why; the end of the call, which is on its way, does.
             with contextlib.suppress(TimeoutError):
-                code = await asyncio.wait_for(self._call.code(), _END)
-                if code is not grpc.StatusCode.OK:
-                    raise _explained(code, await self._call.details()) from error
+                await asyncio.wait_for(self._call.code(), _END)
+            if self._status is not None and self._status[0] is not grpc.StatusCode.OK:
+                raise _explained(*self._status) from error
             raise PeerLost(f"the hub has closed the connection: {error}") from error
 
     async def close(self) -> None:
         """Let go of the connection. May be called twice."""
         self._call.cancel()
         await self._channel.close()
+
+
+def _at_once(answer: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns that has nothing to wait for."""
+    try:
+        answer.send(None)
+    except StopIteration as returned:
+        return returned.value
+    raise RuntimeError("a call that has ended does not know how")
 
 
 @cache
