@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -125,6 +125,14 @@ class Practice:
     steps: int  # of the environment
 
 
+class Learned(NamedTuple):
+    """What the updates of one iteration were like."""
+
+    divergence: float  # estimated KL divergence from the policy that acted, nats per chunk, mean of the last epoch
+    epochs: int
+    explained: float | None  # share of the returns' variance, at most 1, below 0 where a mean were better; None: there was none
+
+
 class FlowPpo:
     """The learner.
 
@@ -169,19 +177,19 @@ class FlowPpo:
         """Logarithms (n,) of the likelihoods of ways, now."""
         return log_likelihood(self.net, memory, ways, self.config.noise_level, self.counted)
 
-    def update(self, practice: Practice) -> dict[str, float]:
-        """One iteration's updates. Returns what they were like."""
+    def update(self, practice: Practice) -> Learned:
+        """One iteration's updates."""
         config, size = self.config, self.config.batch_size
         with torch.no_grad():
             parts = zip(practice.memory.split(size), practice.ways.split(size), strict=True)
             before = torch.cat([self.likelihood(*part) for part in parts])
             values = self.critic(practice.view)[:, 0]
         # The critic learns from what was really earned, so a short trace does not have to wait for it to find out step by step.
-        goal = values + advantages(practice.reward, values, practice.episode, config.discount, 1.0)
+        goal = advantages(practice.reward, torch.zeros_like(values), practice.episode, config.discount, 1.0)
         advantage = advantages(practice.reward, values, practice.episode, config.discount, config.trace)
-        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-6)
-        moved, epochs = 0.0, 0
-        while epochs < config.epochs and moved <= config.furthest:
+        advantage = (advantage - advantage.mean()) / (advantage.std(correction=0) + 1e-6)
+        divergence, epochs = 0.0, 0
+        while epochs < config.epochs and divergence <= config.furthest:
             moves: list[float] = []
             for rows in torch.randperm(len(goal), generator=self._generator).split(size):
                 log_ratio = self.likelihood(practice.memory[rows], practice.ways[rows]) - before[rows]
@@ -193,10 +201,10 @@ class FlowPpo:
                 nn.utils.clip_grad_norm_(self._expert, CLIPPED)
                 self._optimiser.step()
                 moves.append(float((ratio - 1.0 - log_ratio).mean().detach()))  # Schulman's estimate of the divergence
-            moved, epochs = float(np.mean(moves)), epochs + 1
+            divergence, epochs = float(np.mean(moves)), epochs + 1
         self.iterations += 1
-        explained = 1.0 - float((goal - values).var() / goal.var().clamp_min(1e-9))
-        return {"moved": moved, "epochs": epochs, "explained": explained}
+        spread, missed = (float(of.var(correction=0)) for of in (goal, goal - values))
+        return Learned(divergence, epochs, 1.0 - missed / spread if spread else None)
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on exactly."""

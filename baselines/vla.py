@@ -34,6 +34,7 @@ try:
     from baselines.run_folder import Run, newest
     from baselines.vla_demos import CAMERAS, demonstrate, make, of_task, parse, prompt_of
     from baselines.vla_network import STATE, VlaPolicy
+    from baselines.vla_report import judgements, prompted, report, tenth
     from baselines.vla_sft import Sft
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
@@ -199,9 +200,9 @@ def judged(config: VlaConfig, sft: Sft, envs: Mapping[str, gymnasium.Env[Any, An
             policy = VlaPolicy(sft.net, prompt_of(source), axes, config.seed)
             policy.load(sft.weights())
             with ChunkedPolicy(policy, horizon=config.execute) as chunked:
-                rate, _ = evaluate(env, chunked, config.eval_episodes, deterministic=False)
+                told = tenth(prompted(task, other))
+                rate, _ = evaluate(env, chunked, config.eval_episodes, told=told, deterministic=False)
             rates.setdefault(task, {})[other] = rate
-            print(f"{task} with the prompt of {other}: success {rate:.2f} over {config.eval_episodes}", flush=True)
     return rates
 
 
@@ -213,18 +214,24 @@ def main(config: VlaConfig) -> dict[str, Any]:
         sft = of(config, envs)
         run = stack.enter_context(closing(Run(config.folder, config.identity)))
         run.open()
-        if run.summary is not None:
-            print(f"{run.folder} is finished: {run.summary}")
-            return run.summary
-        buffer = stack.enter_context(Buffer.open(run.folder / "buffer", durability="kill"))
+        before = run.summary
+        summary = _made(config, run, sft, envs) if before is None else before
+        lines = [*judgements(summary["success"], config.eval_episodes), f"{summary['updates']} updates"]
+        report(run.folder, lines, finished_before=before is not None)
+        return summary
+
+
+def _made(config: VlaConfig, run: Run, sft: Sft, envs: Mapping[str, gymnasium.Env[Any, Any]]) -> dict[str, Any]:
+    """Demonstrate, learn and judge; the summary."""
+    with Buffer.open(run.folder / "buffer", durability="kill") as buffer:
         for task, env in envs.items():
-            tried = demonstrate(env, buffer, config.demos, config.demo_noise, config.seed)
+            tried = demonstrate(env, buffer, config.demos, config.demo_noise, config.seed, tenth(task))
             print(f"{task}: {len(buffer.view(of_task(task)))} steps of demonstrations; {tried} tried now", flush=True)
         learn(config, run, sft, buffer, {task: prompt_of(env) for task, env in envs.items()})
-        summary = {"success": judged(config, sft, envs), "updates": sft.updates, "seconds": run.seconds}
-        summary |= {"parameters": sum(part.numel() for part in sft.net.parameters()), "episodes": config.eval_episodes}
-        write_json(run.folder / "summary.json", summary)
-        return summary
+    summary = {"success": judged(config, sft, envs), "updates": sft.updates, "seconds": run.seconds}
+    summary |= {"parameters": sum(part.numel() for part in sft.net.parameters()), "episodes": config.eval_episodes}
+    write_json(run.folder / "summary.json", summary)
+    return summary
 
 
 if __name__ == "__main__":

@@ -40,13 +40,13 @@ try:
     from baselines.supervisor import Supervisor
     from baselines.vla import VlaConfig, finished, judged, opened, origins
     from baselines.vla_demos import LABEL, of_task
+    from baselines.vla_report import EVERY, judgements, report
     from baselines.vla_sft import Sft
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
 Twin = gymnasium.Env[Any, Any]
 FIRST_SEED = 4_000_000  # of a run's first episode, plus a hundred thousand for each seed: none that anything is judged on
-TOLD = 10  # episodes between two lines of progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +181,10 @@ def practise(
         own.append(chunk)
         done, steps = done + 1, steps + len(chunk)
         acted.append(chunk)
-        if len(acted) == TOLD:
+        if len(acted) == EVERY:
             alone = sum(bool(one.success[-1]) and not one.is_intervention.any() for one in acted)
             share = np.concatenate([one.is_intervention for one in acted]).mean()
-            told = f"success without help {alone} of {TOLD}, human {share:.2f} of steps, {clock.read()[1]:.0f} s CPU"
+            told = f"success without help {alone} of {EVERY}, human {share:.2f} of steps, {clock.read()[1]:.0f} s CPU"
             print(f"{done:4d}/{config.episodes} episodes  {told}", flush=True)
             acted.clear()
 
@@ -203,9 +203,19 @@ def main(config: DaggerConfig) -> dict[str, Any]:
             Supervisor(env.unwrapped.task, hand(env), config.patience)  # pyright: ignore[reportAttributeAccessIssue]
         run = stack.enter_context(closing(Run(config.folder, config.identity)))
         run.open()
-        if run.summary is not None:
-            print(f"{run.folder} is finished: {run.summary}")
-            return run.summary
+        before = run.summary
+        summary = _made(config, run, kept, learner, envs, prompts) if before is None else before
+        lines = judgements(summary["success"], config.eval_episodes)
+        lines.append(f"{summary['episodes']} corrected episodes, {summary['updates']} updates")
+        report(run.folder, lines, finished_before=before is not None)
+        return summary
+
+
+def _made(
+    config: DaggerConfig, run: Run, kept: VlaConfig, learner: Sft, envs: Mapping[str, Twin], prompts: Mapping[str, str]
+) -> dict[str, Any]:
+    """Serve, act, correct, learn and judge; the summary."""
+    with ExitStack() as stack:
         kept_before = [one / "buffer" for one in origins(config.sft) if (one / "buffer").exists()]
         before = [stack.enter_context(Buffer.open(one, read_only=True)) for one in kept_before]
         own = stack.enter_context(Buffer.open(run.folder / "buffer", durability="kill"))
@@ -217,8 +227,8 @@ def main(config: DaggerConfig) -> dict[str, Any]:
         versions = own.steps(own.numbers(), ("policy_version",))["policy_version"]
         summary = {"success": judged(learner.config, learner, envs), "updates": learner.updates, "seconds": run.seconds}
         summary |= {"steps": len(own), "versions": len(np.unique(versions[versions >= 0])), **by_quarter(own)}
-        write_json(run.folder / "summary.json", summary)
-        return summary
+    write_json(run.folder / "summary.json", summary)
+    return summary
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ alone went down beside the hole, where no demonstration had been, and stayed. So
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -73,7 +73,14 @@ def of_task(task: str) -> str:
     return f"kind = 'demo' AND task = '{task}'"
 
 
-def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, episodes: int, noise: float, seed: int) -> int:
+def demonstrate(
+    env: gymnasium.Env[Any, Any],
+    buffer: Buffer,
+    episodes: int,
+    noise: float,
+    seed: int,
+    told: Callable[[str], object] = lambda line: None,
+) -> int:
     """Store successful episodes of the scripted expert until there are `episodes` of the environment's task.
 
     Each is one chunk, so a kill leaves whole ones; called again it goes on.
@@ -85,6 +92,7 @@ def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, episodes: int, noi
         noise: most of the standard deviation, in units of the action, of what is added to each axis of the TCP before it is
             executed; each episode draws its own from 0 up to this. 0: no pushes either.
         seed: of starts and noise.
+        told: hears of each demonstration that is kept.
 
     Returns:
         How many were tried.
@@ -118,4 +126,5 @@ def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, episodes: int, noi
         if chunk.success.any():
             buffer.append(chunk)
             kept += 1
+            told(f"demonstration {kept:3d} of {episodes}")
     return tried

@@ -33,11 +33,12 @@ try:
 
     from baselines import vla
     from baselines.episodes import evaluate
-    from baselines.flow_ppo import FlowPpo, FlowPpoConfig, Practice
+    from baselines.flow_ppo import FlowPpo, FlowPpoConfig, Learned, Practice
     from baselines.report import Clock
     from baselines.run_folder import Run
     from baselines.vla_demos import make, prompt_of
     from baselines.vla_network import VlaPolicy, spelled
+    from baselines.vla_report import report, tenth
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
@@ -116,35 +117,41 @@ def practise(agent: FlowPpo, twins: Sequence[Twin], words: Tensor, episodes: int
     return Practice(memory, view, ways, torch.tensor(numbers)[order], torch.tensor(rewards)[order], successes / episodes, steps)
 
 
-def judged(agent: FlowPpo, env: Twin, config: VlaRlConfig) -> float:
-    """Success rate of the model as it is served: chunks of the ODE, from noise that is drawn."""
+def judged(agent: FlowPpo, env: Twin, config: VlaRlConfig, when: str) -> float:
+    """Success rate of the model as it is served: chunks of the ODE, from noise that is drawn; `when` is told with progress."""
     turns, axes = agent.counted
     with ChunkedPolicy(VlaPolicy(agent.net, prompt_of(env), axes, config.seed), horizon=turns) as policy:
-        return evaluate(env, policy, config.eval_episodes, deterministic=False)[0]
+        return evaluate(env, policy, config.eval_episodes, told=tenth(when), deterministic=False)[0]
 
 
 def learn(config: VlaRlConfig, run: Run, agent: FlowPpo, twins: Sequence[Twin]) -> None:
     """Collect and update until `config.iterations`, from the newest checkpoint on."""
     if run.restore(agent.restore) is None:
-        run.curve.append({"iteration": 0, "judged": judged(agent, twins[0], config)})
-        print(f"before: success {run.curve[0]['judged']:.2f} over {config.eval_episodes} episodes of the ODE", flush=True)
+        run.curve.append({"iteration": 0, "judged": judged(agent, twins[0], config, "before")})
     words = torch.from_numpy(spelled(prompt_of(twins[0])))
     earlier, clock = dict(run.seconds), Clock()
     while agent.iterations < config.iterations:
         first = PRACTICE_SEED + 1_000_000 * config.seed + config.episodes * agent.iterations
         practice = practise(agent, twins, words, config.episodes, first)
-        told = agent.update(practice)
+        learned = agent.update(practice)
         wall, cpu = clock.read()
         run.seconds = {"wall": earlier["wall"] + wall, "cpu": earlier["cpu"] + cpu}
-        run.curve.append({"iteration": agent.iterations, "success_rate": practice.success, **told})
+        run.curve.append({"iteration": agent.iterations, "success_rate": practice.success, **learned._asdict()})
         reached = run.counters
         steps, done = reached.env_steps + practice.steps, agent.iterations
         run.save(agent.save, Counters(steps, reached.episodes + config.episodes, done, done))
         print(
-            f"{done:4d}/{config.iterations}  success {practice.success:.2f} of {config.episodes}, {steps} steps, moved "
-            f"{told['moved']:.3f} in {told['epochs']:.0f} epochs, critic {told['explained']:.2f}, {run.seconds['cpu']:.0f} s",
+            f"{done:4d}/{config.iterations} iterations  success {practice.success:.2f} of {config.episodes} episodes, "
+            f"{steps} steps, {described(learned)}, {run.seconds['cpu']:.0f} s CPU",
             flush=True,
         )
+
+
+def described(learned: Learned) -> str:
+    """What the updates of an iteration were like, in words."""
+    explained = "-" if learned.explained is None else f"{learned.explained:.2f}"
+    moved = f"moved by {learned.divergence:.3f} nats per chunk in {learned.epochs} epochs"
+    return f"{moved}, critic explains {explained} of the returns' variance"
 
 
 def main(config: VlaRlConfig) -> dict[str, Any]:
@@ -161,19 +168,25 @@ def main(config: VlaRlConfig) -> dict[str, Any]:
         agent = FlowPpo(learned.net, (sft.execute, axes), config)
         run = stack.enter_context(closing(Run(config.folder, config.identity)))
         run.open()
-        if run.summary is not None:
-            print(f"{run.folder} is finished: {run.summary}")
-            return run.summary
-        learn(config, run, agent, twins)
-        after = judged(agent, twins[0], config)
-        print(f"after: success {after:.2f} over {config.eval_episodes} episodes of the ODE", flush=True)
-        summary = {
-            "task": task, "before": run.curve[0]["judged"], "after": after, "eval_episodes": config.eval_episodes,
-            "episodes": run.counters.episodes, "env_steps": run.counters.env_steps,
-            "train_s": round(run.seconds["wall"], 2), "train_cpu_s": round(run.seconds["cpu"], 2),
-        }  # fmt: skip
-        write_json(run.folder / "summary.json", summary)
+        before = run.summary
+        summary = _made(config, run, agent, twins, task) if before is None else before
+        lines = [f"{when}: success {summary[when]:.2f} over {config.eval_episodes} episodes" for when in ("before", "after")]
+        lines.append(f"{summary['episodes']} episodes of the SDE, {summary['env_steps']} steps in between")
+        report(run.folder, lines, finished_before=before is not None)
         return summary
+
+
+def _made(config: VlaRlConfig, run: Run, agent: FlowPpo, twins: Sequence[Twin], task: str) -> dict[str, Any]:
+    """Judge, reinforce, judge; the summary."""
+    learn(config, run, agent, twins)
+    summary = {
+        "task": task, "before": run.curve[0]["judged"], "after": judged(agent, twins[0], config, "after"),
+        "eval_episodes": config.eval_episodes,
+        "episodes": run.counters.episodes, "env_steps": run.counters.env_steps,
+        "train_s": round(run.seconds["wall"], 2), "train_cpu_s": round(run.seconds["cpu"], 2),
+    }  # fmt: skip
+    write_json(run.folder / "summary.json", summary)
+    return summary
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,13 +141,13 @@ def test_a_flow_with_two_modes_learns_to_prefer_the_one_that_is_rewarded() -> No
 def test_a_policy_that_has_not_learned_yet_has_moved_nowhere() -> None:
     agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig(learning_rate=1e-8, epochs=2))
     told = agent.update(collected(agent))
-    assert told["moved"] == pytest.approx(0.0, abs=1e-6)
-    assert told["epochs"] == 2
+    assert told.divergence == pytest.approx(0.0, abs=1e-6)
+    assert told.epochs == 2
 
 
 def test_updates_end_when_the_policy_has_moved_far() -> None:
     agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig(learning_rate=1e-2, furthest=0.0))
-    assert agent.update(collected(agent, 256))["epochs"] == 1  # the second batch has seen what the first one did
+    assert agent.update(collected(agent, 256)).epochs == 1  # the second batch has seen what the first one did
 
 
 def test_the_critic_comes_to_expect_what_there_is_to_earn() -> None:
@@ -156,6 +157,22 @@ def test_the_critic_comes_to_expect_what_there_is_to_earn() -> None:
         agent.update(practice)
     with torch.no_grad():
         assert float(agent.critic(practice.view).mean()) == pytest.approx(practice.success, abs=0.05)
+
+
+def test_where_all_episodes_earned_the_same_there_is_no_variance_to_explain() -> None:
+    agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig())
+    practice = collected(agent, 64)
+    told = [agent.update(replace(practice, reward=torch.full((64,), reward))).explained for reward in (0.0, 1.0)]
+    assert told == [None, None]
+    explained = agent.update(practice).explained
+    assert explained is not None
+    assert explained <= 1.0
+
+
+def test_one_chunk_alone_is_learned_from_without_harm() -> None:
+    agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig())
+    agent.update(collected(agent, 1))
+    assert all(bool(value.isfinite().all()) for value in agent.net.state_dict().values())
 
 
 def test_what_was_saved_goes_on_as_it_would_have(tmp_path: Path) -> None:

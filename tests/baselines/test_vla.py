@@ -31,6 +31,14 @@ def buffer(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield kept
 
 
+def test_each_demonstration_is_told_of(tmp_path: Path) -> None:
+    env, lines = make("PegInsert", "franka-fr3", 16), list[str]()
+    with Buffer.open(tmp_path / "buffer", durability="kill") as kept:
+        demonstrate(env, kept, 2, 0.0, 0, lines.append)
+    env.close()
+    assert lines == ["demonstration   1 of 2", "demonstration   2 of 2"]
+
+
 def test_demonstrations_say_what_the_expert_would_do_and_go_on_where_they_were_cut_off(tmp_path: Path) -> None:
     env = make("PegInsert", "franka-fr3", 16)
     with Buffer.open(tmp_path / "buffer", durability="kill") as kept:
@@ -110,6 +118,9 @@ def test_one_command_demonstrates_learns_judges_and_ends(tmp_path: Path, capsys:
     assert summary["updates"] == 2
     assert "PegInsert with the prompt of Charger: success" in capsys.readouterr().out
     assert vla.main(config) == summary
+    again = capsys.readouterr().out
+    assert "is finished" in again
+    assert all(f"{tmp_path / 'run'}{end}" in again for end in ("/summary.json\n", "/checkpoint-0-2.pt\n", "/buffer\n", "\n"))
     policy = vla.load(tmp_path / "run")
     assert (policy.version, policy.prompt) == (2, "insert the red peg into the hole of the board")
     assert vla.load(tmp_path / "run", "plug it in").prompt == "plug it in"

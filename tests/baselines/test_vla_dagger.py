@@ -77,8 +77,10 @@ def test_weights_reach_the_server_while_it_acts_and_the_human_is_learned_from(sf
         assert set(chunk.policy_version[~chunk.is_intervention]) == {updates}
     assert summary["labels"] == steps["is_intervention"].sum() > 0
     assert not steps["is_intervention"].all()
+    told = capsys.readouterr().out
+    assert f"3 corrected episodes, 6 updates\nsummary     {config.folder}/summary.json\n" in told
     assert vla_dagger.main(config) == summary
-    assert "is finished" in capsys.readouterr().out
+    assert f"{config.folder} is finished" in capsys.readouterr().out
     policy = vla.load(config.folder)
     assert (policy.version, policy.prompt) == (6, PROMPTS[TASKS[0]])
     more = DaggerConfig(sft=config.folder, run_dir=tmp_path / "more", **FEW | {"episodes": 1, "seed": 1})

@@ -14,7 +14,7 @@ from cutting import cut_off
 from gymnasium.spaces import Box, Dict
 
 from baselines import vla, vla_rl
-from baselines.flow_ppo import FlowPpo
+from baselines.flow_ppo import FlowPpo, Learned
 from baselines.run_folder import Run
 from baselines.vla_network import FLOW_STEPS, MOST_WORDS, STATE, VlaNetwork
 from baselines.vla_rl import VlaRlConfig
@@ -85,6 +85,16 @@ def learned(folder: Path, cut_after: int) -> FlowPpo:
     return found
 
 
+def test_a_line_of_progress_says_what_its_numbers_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learned(tmp_path / "run", 2)
+    _, line = capsys.readouterr().out.splitlines()[-1].split("/3 iterations  ")
+    assert line.startswith("success 0.33 of 3 episodes, ")  # one of 10000000 to 10000002 is odd
+    assert " nats per chunk in 1 epochs, critic explains " in line
+    assert vla_rl.described(Learned(0.1234, 2, None)) == (
+        "moved by 0.123 nats per chunk in 2 epochs, critic explains - of the returns' variance"
+    )
+
+
 def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     whole = learned(tmp_path / "whole", 3)
     learned(tmp_path / "cut", 1)
@@ -95,14 +105,20 @@ def test_a_run_that_was_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_one_command_goes_on_from_a_trained_model_and_what_it_made_can_be_loaded(tmp_path: Path) -> None:
+def test_one_command_goes_on_from_a_trained_model_and_what_it_made_can_be_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     tiny: dict[str, Any] = {"side": 16, "horizon": 4, "execute": 4, "demos": 2, "batch_size": 4, "eval_episodes": 1}
     vla.main(vla.VlaConfig(tasks=("PegInsert", "Charger"), updates=2, run_dir=tmp_path / "sft", **tiny))
     config = VlaRlConfig(sft=tmp_path / "sft", iterations=1, run_dir=tmp_path / "rl", **FEW)
     summary = vla_rl.main(config)
     assert summary["task"] == "PegInsert"
     assert summary["episodes"] == 3
+    capsys.readouterr()
     assert vla_rl.main(config) == summary
+    again = capsys.readouterr().out
+    assert f"before: success {summary['before']:.2f} over 1 episodes\nafter: " in again
+    assert f"checkpoint  {tmp_path / 'rl' / 'checkpoint'}-{summary['env_steps']}-1.pt\n" in again
     policy, before = vla.load(tmp_path / "rl"), vla.load(tmp_path / "sft")
     assert (policy.prompt, policy.version) == ("insert the red peg into the hole of the board", 1)
     moved = {name for name, value in policy.net.state_dict().items() if not torch.equal(value, before.net.state_dict()[name])}
