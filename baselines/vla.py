@@ -45,9 +45,10 @@ class VlaConfig:
     """What a run is. A run folder belongs to one configuration."""
 
     tasks: tuple[str, ...] = ("PegInsert",)
-    """as in User/NAME-sim-v0, with options as in PegInsert:board=blue; their descriptions are the prompts"""
+    """as in User/NAME-sim-v0, with options as in PegInsert:board=blue; their descriptions are the prompts. A robot of its own,
+    as in PegInsert:robot=arx-x5, is an option as well, and then the prompt's first word"""
     robot: str = "franka-fr3"
-    """franka-fr3, franka-fer, arx-x5 or arx-l5"""
+    """franka-fr3, franka-fer, arx-x5 or arx-l5: of tasks that name none"""
     side: int = 64
     """pixels, height and width of the pictures that the model sees; a multiple of 16 that divides 128"""
     cameras: tuple[str, ...] = CAMERAS

@@ -31,11 +31,15 @@ class SmallPictures(Seen):
 
     Attributes:
         label: of the task, by which its experience is known.
+        prompt: what is to be done, in words. Where the label names a robot, its name comes first: the word by which a policy
+            of several bodies is told which it has.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], side: int, label: str, cameras: Sequence[str] = CAMERAS) -> None:
         super().__init__(env, side, cameras)
+        core: Any = env.unwrapped
         self.label = label
+        self.prompt = " ".join([core.spec_of_robot.name] * ("robot" in parse(label)[1]) + [core.task.description])
 
 
 def parse(label: str) -> tuple[str, dict[str, Any]]:
@@ -56,16 +60,15 @@ def parse(label: str) -> tuple[str, dict[str, Any]]:
 
 
 def make(task: str, robot: str, side: int, cameras: Sequence[str] = CAMERAS) -> gymnasium.Env[Any, Any]:
-    """The twin of a task, by its label as of `parse`, seen through small pictures."""
+    """The twin of a task, by its label as of `parse`, seen through small pictures; `robot` where the label names none."""
     name, options = parse(task)
-    env = gymnasium.make(f"User/{name}-sim-v0", robot=robot, obs="pixels", **options)
+    env = gymnasium.make(f"User/{name}-sim-v0", **{"robot": robot, **options, "obs": "pixels"})
     return SmallPictures(env, side, task, cameras)
 
 
 def prompt_of(env: gymnasium.Env[Any, Any]) -> str:
-    """What is to be done, in words."""
-    core: Any = env.unwrapped
-    return core.task.description
+    """What is to be done, in words, as of `SmallPictures`."""
+    return env.get_wrapper_attr("prompt")
 
 
 def of_task(task: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,20 @@ def test_prompts_are_those_of_tasks_with_their_options() -> None:
         assert prompt_of(env) == prompt
         assert set(env.observation_space.spaces) == {"state", "wrist"}  # pyright: ignore[reportAttributeAccessIssue]
         env.close()
+
+
+def test_a_robot_that_a_task_names_is_its_body_and_the_first_word_of_its_prompt() -> None:
+    with closing(make("PegInsert:board=blue,robot=arx-x5", "franka-fr3", 16, ("wrist",))) as env:
+        assert env.unwrapped.spec_of_robot.name == "arx-x5"  # pyright: ignore[reportAttributeAccessIssue]
+        assert prompt_of(env) == f"arx-x5 {PROMPTS[TASKS[0]]}"
+    with pytest.raises(UnknownName, match=r"unknown robot 'arx-x6'; .*did you mean 'arx-x5'"):
+        make("PegInsert:robot=arx-x6", "franka-fr3", 16)
+    config = VlaConfig(tasks=("PegInsert:robot=franka-fr3", "PegInsert:robot=arx-x5"), **TINY)
+    with ExitStack() as stack:
+        envs = vla.opened(config, stack)
+        vla.of(config, envs)  # told apart by the body, though both do the same
+        bodies = {env.unwrapped.spec_of_robot.name for env in envs.values()}  # pyright: ignore[reportAttributeAccessIssue]
+    assert bodies == {"franka-fr3", "arx-x5"}
 
 
 @pytest.mark.parametrize("label", ["PegInsert:board", "PegInsert:=blue", "PegInsert:board='blue'", "PegInsert:board=blue,"])

@@ -29,7 +29,7 @@ class Toy(gymnasium.Env[Any, Any]):
 
     observation_space = Dict({"wrist": Box(0, 255, (16, 16, 3), np.uint8), "state": Box(-9, 9, (STATE,), np.float32)})
     action_space = Box(-1, 1, (6,), np.float32)
-    task = SimpleNamespace(description="do it", max_steps=10)
+    task, prompt = SimpleNamespace(max_steps=10), "do it"
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         assert seed is not None
