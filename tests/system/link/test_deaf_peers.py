@@ -78,6 +78,14 @@ def test_what_waits_is_counted_by_lane_as_it_goes_and_is_replaced():
     assert once > 0 == outgoing.nbytes(Lane.BEAT)
 
 
+def test_the_newest_leaves_what_is_of_another_kind():
+    outgoing = Outgoing({})
+    outgoing.put(Message(Kind.HAND, {"number": 1}))
+    for number in range(3):
+        outgoing.put(Message(Kind.BEAT, {"number": number}), newest=True)
+    assert outgoing.waiting(Lane.BEAT) == 2
+
+
 def test_a_greeting_that_nobody_hears_ends(monkeypatch):
     monkeypatch.setattr(greeting, "GREETING", 0.05)
     with pytest.raises(PeerLost, match=r"the other side does not listen for 0\.05 s"):

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from user_gym.system.link.wire.fragments import NO_TRANSFER, Cut, Opening
+from user_gym.system.link.wire.kinds import Kind
 from user_gym.system.link.wire.lanes import Lane
 from user_gym.system.link.wire.message import Bytes, Message
 
@@ -13,8 +14,8 @@ from user_gym.system.link.wire.message import Bytes, Message
 class _Transfer:
     """A message on its way out."""
 
-    def __init__(self, pieces: Sequence[Bytes], transfer: bytes, offset: int) -> None:
-        self.pieces = deque(pieces)
+    def __init__(self, kind: Kind, pieces: Sequence[Bytes], transfer: bytes, offset: int) -> None:
+        self.kind, self.pieces = kind, deque(pieces)
         self.total, self.transfer = sum(map(len, pieces)), transfer
         self.at, self.begun = 0, False
         if offset < self.total:
@@ -62,14 +63,14 @@ class Outgoing:
         Args:
             message: its arrays must not change until it is sent.
             transfer: 16 bytes that name these very bytes, so that the next connection can go on with them.
-            newest: it takes the place of those in its lane of which nothing was sent yet.
+            newest: it takes the place of those of its kind before it in its lane of which nothing was sent yet.
 
         Raises:
             BadOption: it cannot be sent.
         """
         queue = self._queues[message.kind.lane]
-        made = _Transfer(message.pack(), transfer, self._torn.get(transfer, 0))
-        while newest and queue and not queue[-1].begun:
+        made = _Transfer(message.kind, message.pack(), transfer, self._torn.get(transfer, 0))
+        while newest and queue and queue[-1].kind is message.kind and not queue[-1].begun:
             self._nbytes[message.kind.lane] -= queue.pop().left
         queue.append(made)
         self._nbytes[message.kind.lane] += made.left
