@@ -194,8 +194,6 @@ class OnlineSetting(Setting):
     def __post_init__(self) -> None:
         Setting.__post_init__(self)  # super() does not find its class where a dataclass has slots
         parse(self.reward)
-        if self.reward != RULE and ("," in self.robot or "," in self.env_id):
-            raise BadOption("reward", self.reward, f"{RULE!r}, where one policy has several bodies")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import gymnasium
 from baselines.config import Setting
 from baselines.experience import DEMOS, newest, of
 from baselines.pictures import Seen
-from user_gym.core import Policy
+from baselines.rewards import RULE, without_people
+from user_gym.core import F32, Policy
 from user_gym.embodiment import Embodied, Label, Turns
 from user_gym.errors import BadOption, UnknownName, UserGymError
 from user_gym.system import Buffer, ChunkBuilder, spec_hash
@@ -98,19 +99,28 @@ def hand(env: gymnasium.Env[Any, Any], noise: float = 0.0, seed: int = 0) -> Any
     return made
 
 
-def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting) -> None:
+def demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting, reward: str = RULE) -> None:
     """Store successful episodes of the scripted expert until each body has `config.demos`.
 
     Each is one chunk, so a kill leaves whole ones. Those that are missing then are new ones: none is repeated.
 
+    Args:
+        env: as `make` made it.
+        buffer: open to write.
+        config: of the run.
+        reward: who says which are successful, as --reward; people are not asked.
+
     Raises:
+        BadOption, WrongRun: nobody of that name rewards.
         UserGymError: the expert keeps failing.
     """
     for one, body in zip(config.each, bodies(env, config).values(), strict=True):
-        _demonstrate(body, buffer, one, f"{DEMOS} AND {of(one)}" if len(config.each) > 1 else DEMOS)
+        wide = body.layout.wide if isinstance(body, Embodied) else lambda action: action
+        where = f"{DEMOS} AND {of(one)}" if len(config.each) > 1 else DEMOS
+        _demonstrate(without_people(body, reward), buffer, one, where, wide)
 
 
-def _demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting, where: str) -> None:
+def _demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting, where: str, wide: Callable[[F32], F32]) -> None:
     kept = len(buffer.view(f"{where} AND (terminated OR truncated)"))
     if kept >= config.demos:
         return
@@ -129,8 +139,7 @@ def _demonstrate(env: gymnasium.Env[Any, Any], buffer: Buffer, config: Setting, 
         builder.start(obs, episode)
         chunk = None
         while chunk is None:
-            own = expert.action(env.unwrapped.state)  # pyright: ignore[reportAttributeAccessIssue]
-            action = env.layout.wide(own) if isinstance(env, Embodied) else own
+            action = wide(expert.action(env.unwrapped.state))  # pyright: ignore[reportAttributeAccessIssue]
             obs, reward, terminated, truncated, info = env.step(action)
             chunk = builder.add(action, float(reward), terminated, truncated, info, obs, -1)
         episode += 1

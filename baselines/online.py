@@ -16,7 +16,7 @@ from baselines.config import OnlineSetting, Setting
 from baselines.episodes import GLANCE_SEED, bodies, demonstrate, evaluate, make
 from baselines.experience import OWN, counted, open_buffer
 from baselines.report import Clock, Live, draw_curve, sinks, write_film
-from baselines.rewards import check, judged, without_people
+from baselines.rewards import check, judged
 from baselines.run_folder import Run
 from user_gym.core import Agent, Policy, Storage, Weights
 from user_gym.errors import MissingSystem
@@ -146,7 +146,7 @@ def _train(
     judges, agent = bodies(judge, config), method.agent
     board = TensorBoard(run.folder / "tensorboard")
     watchers = sinks(config, run.folder, board)
-    demonstrate(without_people(judge, config.reward), buffer, config)  # of two not env: that one is the collector's
+    demonstrate(judge, buffer, config, config.reward)  # of two not env: that one is the collector's
     sampler = method.sampler(buffer)
     if anew:
         rehearse(agent, sampler, buffer, config.seed, config.updates_before)

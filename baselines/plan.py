@@ -3,19 +3,22 @@
 
 It knows no process.
 
-[agent.options]                  # of the plan: any option of baselines.rlpd that says how to learn
+reward = "classifier:reward.npz"   # of the plan: who rewards all robots, as --reward of baselines.rlpd
+
+[agent.options]                    # any option of baselines.rlpd that says how to learn
 demos = 20
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baselines.config import Config
+from baselines.rewards import asks_a_person, beside
 from user_gym.errors import BadOption, MissingExtra, UnknownName, WrongRun
 from user_gym.system import Buffer, Fresh, Mixture
 from user_gym.system.checkpoints import Checkpoints
@@ -26,9 +29,10 @@ if TYPE_CHECKING:
 
     from baselines.rlpd import Rlpd
     from user_gym.core import Policy
+    from user_gym.system.processes.judging import Seat
 
 _OF_THE_PLAN = {"tolerance", "asynchronous", "run_dir", "film", "eval_every", "eval_episodes", "experience", "where"}
-_OF_THE_PLAN |= {"metrics_port", "tensorboard", "wandb", "reward"}
+_OF_THE_PLAN |= {"metrics_port", "tensorboard", "wandb"}
 _OF_THE_ENV = {"env_id", "robot", "obs", "control", "hole_offset"}  # what a collector's kwargs may say of a setting
 _OF_THE_ROBOT = {"address", "twin", "robots", "env_ids"}  # and what does not matter where its policy acts again
 
@@ -72,7 +76,11 @@ def sampler(buffer: Buffer | Fresh, options: Mapping[str, Any]) -> Mixture:
     """Half of each batch from demonstrations."""
     from baselines.experience import mixture
 
-    return mixture(buffer, None, config(options))
+    chosen = config(options)
+    if isinstance(buffer, Fresh) and asks_a_person(chosen.reward):
+        cure = "leave one of them out: verdicts that come late are no part of what is fresh"
+        raise BadOption("reward", chosen.reward, "nobody who may answer late, in a plan with a table [freshness]", cure)
+    return mixture(buffer, None, chosen)
 
 
 def prepare(buffer: Buffer, options: Mapping[str, Any]) -> None:
@@ -85,8 +93,13 @@ def prepare(buffer: Buffer, options: Mapping[str, Any]) -> None:
     if len(chosen.each) > 1:  # a kill may have come between the demonstrations of two of them
         whole = [f"{whole[0]} AND {of(one)}" for one in chosen.each]
     if any(len(buffer.view(condition)) < chosen.demos for condition in whole):
-        with closing(make(chosen)) as judge:
-            demonstrate(judge, buffer, chosen)
+        with closing(make(chosen)) as env:
+            demonstrate(env, buffer, chosen, chosen.reward)
+
+
+def judge(env: gymnasium.Env[Any, Any], reward: str, seat: Seat) -> AbstractContextManager[gymnasium.Env[Any, Any]]:
+    """As `Plan.judge`: the words of --reward. Raises BadOption, WrongRun."""
+    return beside(env, reward, seat.number, seat.first_episode, seat.late, seat.shown)
 
 
 def learned(folder: Path, elsewhere: bool = False) -> tuple[Config, Callable[[], Path]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,19 +97,70 @@ def judged(env: gymnasium.Env[Any, Any], text: str, buffer: Buffer, first_episod
     if text == RULE:
         yield env
         return
+    with ExitStack() as opened:
+        tell = opened.enter_context(Verdicts(buffer)).tell if asks_a_person(text) else None
+        yield opened.enter_context(_heard(env, text, tell, first_episode, lambda url: print(f"verdicts: {url}")))
+
+
+def beside(
+    env: gymnasium.Env[Any, Any],
+    text: str,
+    number: int,
+    first_episode: int,
+    late: Callable[[int, bool], object],
+    shown: Callable[[str], object],
+) -> AbstractContextManager[gymnasium.Env[Any, Any]]:
+    """As `judged`, of one of several robots that have a process each: a person has a page for each of them.
+
+    Args:
+        env: collects.
+        text: names the judges.
+        number: 0, 1, ... of the robot: its page is at the port that was named plus this number; where 0 was, at a free one.
+        first_episode: number of the first episode that is collected.
+        late: takes (episode, success) of verdicts on episodes that are over.
+        shown: takes the address of the page.
+
+    Raises:
+        BadOption: nobody is named so, or not there; or a classifier was trained on another state. Nothing is open then.
+        WrongRun: a file holds no classifier.
+    """
+    sums = [[_beside(text, term, number) for term in added] for added in parse(text)]
+    check(text, env)
+    return _heard(env, ",".join("+".join(term.named for term in added) for added in sums), late, first_episode, shown)
+
+
+@contextmanager
+def _heard(
+    env: gymnasium.Env[Any, Any],
+    text: str,
+    late: Callable[[int, bool], object] | None,
+    first_episode: int,
+    shown: Callable[[str], object],
+) -> Iterator[gymnasium.Env[Any, Any]]:
     people = [term.argument for added in parse(text) for term in added if term.kind == "human"]
     with ExitStack() as opened:
         human = None
-        if people:
-            verdicts = opened.enter_context(Verdicts(buffer))
-            human = Human(_keyboard() if people == [KEYBOARD] else None, verdicts.tell, first_episode)
+        if people and late is not None:
+            human = Human(_keyboard() if people == [KEYBOARD] else None, late, first_episode)
         reward = _reward(text, human)
         if isinstance(reward, EpisodicReward):
             opened.callback(reward.close)
         if human is not None and people != [KEYBOARD]:
-            page = opened.enter_context(VerdictPage(human, int(people[0])))
-            print(f"verdicts: {page.url}")
+            shown(opened.enter_context(VerdictPage(human, int(people[0]))).url)
         yield RewardFrom(env, reward)
+
+
+def _beside(text: str, term: Term, number: int) -> Term:
+    """What one robot of several asks of what was named."""
+    if term.kind != "human":
+        return term
+    if term.argument == KEYBOARD:
+        cure = "name a page: human:8090, then 8091 for the second robot"
+        raise BadOption("reward", text, "human:PORT where each robot has a process of its own, which has no keyboard", cure)
+    port = int(term.argument)
+    if port and port + number > 65535:
+        raise BadOption("reward", text, f"a port of at most {65535 - number}: robot {number + 1} takes that plus {number}")
+    return term._replace(argument=str(port and port + number))
 
 
 def _term(text: str, part: str) -> Term:

@@ -164,6 +164,16 @@ class Turns(gymnasium.Env[Obs, np.ndarray]):
         self._steps[self.acting.label] += 1
         return self.acting.step(action)
 
+    @property
+    def state(self) -> Any:
+        """Of the body whose turn it is, as `RobotEnv.state`: for wrappers around all bodies."""
+        return self.acting.get_wrapper_attr("state")
+
+    @property
+    def scene(self) -> Any:
+        """Likewise."""
+        return self.acting.get_wrapper_attr("scene")
+
     def render(self) -> Any:
         """A picture of the body whose turn it is."""
         return self.acting.render()

@@ -32,13 +32,13 @@ def quick(monkeypatch):
     monkeypatch.setattr(online, "GLANCE", 1)
 
 
-def network(below):
+def network(below, width=19):
     """Success where the height is below so many units."""
-    first = np.zeros((1, 19, 2), np.float32)
+    first = np.zeros((1, width, 2), np.float32)
     first[0, HEIGHT] = 1, -1
     second = np.array([[[-50.0], [50.0]]], np.float32)  # of max(0, x), max(0, -x): -50 x
     return Network(
-        np.zeros(19, np.float32), np.ones(19, np.float32), (first, second),
+        np.zeros(width, np.float32), np.ones(width, np.float32), (first, second),
         (np.zeros((1, 1, 2), np.float32), np.full((1, 1, 1), 50.0 * below, np.float32)), 0.5,
     )  # fmt: skip
 
@@ -61,6 +61,27 @@ def test_a_classifier_alone_rewards_steps_and_demonstrations_and_the_rule_evalua
     assert demo.next_obs["state"][-1, HEIGHT] > 3
     assert summary["success_rate"] == 0
     assert json.loads((folder / "config.json").read_text())["reward"] == f"classifier:{file}"
+
+
+def test_a_classifier_alone_rewards_several_bodies_of_one_policy(tmp_path) -> None:
+    file, folder = tmp_path / "high.npz", tmp_path / "run"
+    network(below=4.5, width=21).save(file)  # it sees what the policy does: the state, and the token behind it
+    config = Config(**TINY | {"steps": 80}, robot="franka-fr3,arx-x5", reward=f"classifier:{file}", run_dir=folder)
+    summary = rlpd.main(config)
+    assert summary is not None
+    for robot in ("franka-fr3", "arx-x5"):
+        mine = f"robot = '{robot}' AND "
+        assert sources(folder, mine + OWN) == sources(folder, mine + DEMOS) == {"classifier"}
+    assert summary["success_rate"] == 0  # by the rule
+    with Buffer.open(folder / "buffer", read_only=True) as buffer:
+        assert len(buffer.view(f"{OWN} AND success")) > 0
+
+
+def test_a_classifier_of_one_body_alone_is_refused_for_several(tmp_path) -> None:
+    file = tmp_path / "alone.npz"
+    network(below=4.5).save(file)
+    with pytest.raises(BadOption, match=r"\(21,\).*\(19,\)"):
+        rlpd.main(Config(**TINY, robot="franka-fr3,arx-x5", reward=f"classifier:{file}", run_dir=tmp_path / "run"))
 
 
 def test_a_person_ends_episodes_of_a_run_through_the_page(tmp_path, capsys, monkeypatch) -> None:

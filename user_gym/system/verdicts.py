@@ -37,7 +37,7 @@ class Verdicts:
     """
 
     def __init__(self, buffer: Buffer, source: str = "collector-0", by: str = "human") -> None:
-        self._buffer, self._source, self._by = buffer, source.replace("'", "''"), by
+        self._buffer, self._source, self._by = buffer, source, by
         self._pending: dict[int, bool] = {}  # episode -> the newest verdict on it
         self._changed, self._closing = Condition(), False
         self._thread: Thread | None = None
@@ -102,15 +102,32 @@ class Verdicts:
 
     def _write(self, episode: int, success: bool) -> bool:
         """Whether the episode was there, and has its label now."""
-        of_it = f"source = '{self._source}' AND episode = {episode}"
-        if not len(self._buffer.view(f"{of_it} AND (terminated OR truncated)")):
-            return False
+        return write(self._buffer, self._source, episode, success, self._by)
 
-        def label(chunk: Chunk) -> F32:
-            return np.where(chunk.terminated | chunk.truncated, np.float32(success), np.float32(0))
 
-        self._buffer.view(of_it).relabel(LABEL, label, self._by)
-        return True
+def write(buffer: Buffer, source: str, episode: int, success: bool, by: str = "human") -> bool:
+    """Label an episode; False, and nothing is written, where the buffer does not hold its end.
+
+    Args:
+        buffer: open to write, by this process.
+        source: whose episode it is.
+        episode: its number.
+        success: the verdict.
+        by: who gives it.
+
+    Raises:
+        Unwritable, NoSpace: labels cannot be written.
+    """
+    quoted = source.replace("'", "''")
+    of_it = f"source = '{quoted}' AND episode = {episode}"
+    if not len(buffer.view(f"{of_it} AND (terminated OR truncated)")):
+        return False
+
+    def label(chunk: Chunk) -> F32:
+        return np.where(chunk.terminated | chunk.truncated, np.float32(success), np.float32(0))
+
+    buffer.view(of_it).relabel(LABEL, label, by)
+    return True
 
 
 class Judged:

@@ -45,13 +45,18 @@ def _default(field):
 
 def test_the_options_that_may_change_are_those_the_page_names():
     plan = from_words(tomllib.loads(next(text for text in PLANS if "[hub]" in text)))
-    may = {name for name in plan.words if name != "collectors" and not _changed(plan.words, name).differences(plan)}
+    names = plan.words.keys() - {"collectors", "reward"}  # robots of edges have none but the rule's
+    may = {name for name in names if not _changed(plan.words, name).differences(plan)}
     named = re.search(r"in `plan.json`;(.*?)may be changed", PAGE, re.S)
     assert named
     assert may == set(re.findall(r"`(\w+)`", named[1]))
+    here = from_words(tomllib.loads(PLANS[0]))
+    assert from_words({**here.words, "reward": "human:0"}).differences(here) == ["reward='rule' there, 'human:0' here"]
 
 
 def _changed(words, name):
+    if name == "judge":
+        return from_words({**words, name: "a:b"})
     tables = {"agent": {"options": {"x": 1}}, "buffer": {"cache_bytes": 1}, "freshness": {"limit": 3}, "hub": {"rate": 1e6}}
     other = tables.get(name)
     return from_words({**words, name: words[name] + 1 if other is None else {**(words[name] or {}), **other}})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from threading import Event
 
 from user_gym.system.chunk import ChunkBuilder
@@ -14,6 +14,7 @@ from user_gym.system.processes.callables import named
 from user_gym.system.processes.caller import Caller, SocketCaller
 from user_gym.system.processes.folder import RunFolder
 from user_gym.system.processes.journal import say
+from user_gym.system.processes.judging import Seat, judged
 from user_gym.system.processes.link import Report
 from user_gym.system.processes.outbox import Outbox
 from user_gym.system.processes.plan import OWNER, CollectorPlan, Plan
@@ -51,26 +52,28 @@ def collect(plan: Plan, name: str, caller: Caller, weights: Subscriber, report: 
         if welcome is None or not (welcome.enough or _wait_for(weights, stop, report)):
             outbox.close(goodbye=False)
             return False
-        collector = Collector(
-            env, policy, outbox, limiter=outbox, broadcaster=weights, builder=_builder(mine, plan, spec_hash(
-                env.observation_space, env.action_space)),
-            seed=plan.seed_of(name), random_steps=math.ceil(plan.random_steps / len(plan.collectors)),
-            env_steps=welcome.steps, episodes=welcome.episode, max_faults=1, each=report.moved,
-        )  # fmt: skip
-        say(f"{name} goes on with episode {welcome.episode}, {welcome.steps} steps of it are stored")
-        report.begun = welcome.steps > 0
-        report.set(began=round(time.time(), 3))
+        seat = Seat(plan.collectors.index(mine), welcome.episode, outbox.tell, lambda url: report.set(address=url))
         try:
-            if not welcome.enough:
-                _collect(collector, outbox, report, stop)
+            with judged(env, plan, seat) or nullcontext(env) as rewarded:
+                collector = Collector(
+                    rewarded, policy, outbox, limiter=outbox, broadcaster=weights, builder=_builder(mine, plan, spec_hash(
+                        env.observation_space, env.action_space)),
+                    seed=plan.seed_of(name), random_steps=math.ceil(plan.random_steps / len(plan.collectors)),
+                    env_steps=welcome.steps, episodes=welcome.episode, max_faults=1, each=report.moved,
+                )  # fmt: skip
+                say(f"{name} goes on with episode {welcome.episode}, {welcome.steps} steps of it are stored")
+                report.begun = welcome.steps > 0
+                report.set(began=round(time.time(), 3))
+                try:
+                    if not welcome.enough:
+                        _collect(collector, outbox, report, stop)
+                finally:
+                    report.begun |= collector.episodes > welcome.episode  # its robot could do what the plan says
+                    report.moved()
+                    env.close()  # first: the robot is held, however long the owner takes
         finally:
-            report.begun |= collector.episodes > welcome.episode  # its robot could do what the plan says
-            report.moved()
-            try:
-                env.close()  # first: the robot is held, however long the owner takes
-            finally:
-                enough = outbox.enough  # not asked twice: who has not said goodbye is not done
-                left = outbox.close(goodbye=enough)
+            enough = outbox.enough  # not asked twice: who has not said goodbye is not done
+            left = outbox.close(goodbye=enough)
     say(f"{name} ends with {collector.env_steps} steps")
     return enough and left
 

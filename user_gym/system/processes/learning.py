@@ -19,6 +19,7 @@ from user_gym.system.processes.body import form, shared
 from user_gym.system.processes.callables import named
 from user_gym.system.processes.folder import RunFolder
 from user_gym.system.processes.journal import say
+from user_gym.system.processes.judging import Seat, judged
 from user_gym.system.processes.link import Report
 from user_gym.system.processes.plan import OWNER
 from user_gym.system.processes.turnstile import Turnstile
@@ -48,6 +49,7 @@ def run(folder: RunFolder, name: str, report: Report, stop: Event) -> bool:
     plan = folder.plan()
     report.set(state="builds")
     env = shared(plan.collectors)  # before there are weights: no robot moves without
+    judged(env, plan, Seat(len(plan.collectors) - 1))  # likewise: what cannot reward the last one is refused
     spaces, agent = form(env), named(plan.agent.make)(env.observation_space, env.action_space, plan.options)
     env.close()
     checkpoints = Checkpoints(folder.learner)

@@ -27,6 +27,13 @@ _LOOK = 1.0  # s between two questions of a robot that rests, whether the run ha
 _AGAIN = 0.1, 1.0  # s until the owner is tried again: when it is gone, and when its disk is full
 
 
+class Verdict(NamedTuple):
+    """What a person said of an episode that was over."""
+
+    episode: int
+    success: bool
+
+
 class Welcome(NamedTuple):
     """What the owner knows of this collector."""
 
@@ -52,7 +59,7 @@ class Outbox(Conversation):
     def __init__(self, caller: Caller, hello: Mapping[str, Any], lossy: Mapping[str, int], report: Report, stop: Event) -> None:
         super().__init__("outbox", caller, hello, report, stop)
         self._encoder = Encoder(lossy=lossy)
-        self._queue: deque[Chunk | Block] = deque()
+        self._queue: deque[Chunk | Block | Verdict] = deque()
         self._under_way = 0  # steps that are not acknowledged
         self._room = 0.0  # steps that may be
         self._asking = self._goodbye = self._left = False
@@ -74,6 +81,15 @@ class Outbox(Conversation):
                 raise Closed("the way to the buffer's owner is closed")
             self._queue.append(item)
             self._under_way += len(item)
+            self._changed.notify_all()
+
+    def tell(self, episode: int, success: bool) -> None:
+        """Send a verdict on an episode, after all that was put before; from any thread, and never waits."""
+        with self._changed:
+            if self._closing:
+                say(f"the verdict on episode {episode} is not kept: the way to the buffer's owner is closed")
+                return
+            self._queue.append(Verdict(episode, success))
             self._changed.notify_all()
 
     def insert(self, n: int) -> None:
@@ -153,7 +169,7 @@ class Outbox(Conversation):
             return self._left
         elif self._waiting or self._asking:
             self._asking = False
-            self._take(self._caller.call({"ask": "go", "wait": _POLL if self._waiting else 0.0}), 0)
+            self._take(self._caller.call({"ask": "go", "wait": _POLL if self._waiting else 0.0}), None)
         return False
 
     def _introduce(self) -> None:
@@ -163,10 +179,17 @@ class Outbox(Conversation):
         with self._changed:
             if self._welcome is None:
                 self._welcome = Welcome(answer["episode"], answer["steps"], answer["enough"])
-        self._take(answer, 0)
+        self._take(answer, None)
 
     def _send_oldest(self) -> None:
         item = self._queue[0]
+        if isinstance(item, Verdict):
+            answer = self._caller.call({"ask": "verdict", **item._asdict()})
+            if not self._is_full(answer):
+                if not answer["kept"]:
+                    say(f"the verdict on episode {item.episode} is not kept: the buffer does not hold the end of that episode")
+                self._take(answer, 0)
+            return
         if isinstance(item, Chunk):  # encoded once, however often it is sent
             # A builder's chunk begins with the observation that the episode's chunk before ended with.
             item = self._queue[0] = self._encoder.encode(item, follows=item.sequence > 0)
@@ -188,9 +211,10 @@ class Outbox(Conversation):
         self._stop.wait(_AGAIN[1])
         return True
 
-    def _take(self, answer: Mapping[str, Any], steps: int) -> None:
+    def _take(self, answer: Mapping[str, Any], steps: int | None) -> None:
+        """Hear how much may come; `steps` of the oldest item are acknowledged, None: nothing was sent."""
         with self._changed:
-            if steps:
+            if steps is not None:
                 self._queue.popleft()
                 self._under_way -= steps
             self._room, self.enough = answer["room"], answer["enough"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from threading import Event, Lock
 from typing import Any
 
-from user_gym.errors import BadBlock, BadChunk, Busy, Closed, NoSpace, PeerLost
+from user_gym.errors import BadBlock, BadChunk, Busy, Closed, NoSpace, PeerLost, Unwritable
 from user_gym.system.atomic_file import write_json
 from user_gym.system.buffer import Buffer
 from user_gym.system.buffer.block import read_block
@@ -21,6 +21,7 @@ from user_gym.system.processes.link import Report
 from user_gym.system.processes.plan import OWNER
 from user_gym.system.processes.server import Server
 from user_gym.system.processes.wire import Message
+from user_gym.system.verdicts import write
 
 _CACHE = 1 << 20  # bytes: who writes samples nothing
 _TURN = 0.1  # s between two looks of the main thread
@@ -92,6 +93,18 @@ class Desk:
             self.ledger.stored(block, answer)
         return self.ledger.room(self.present)
 
+    def judge(self, name: str, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep a verdict on an episode of a collector, which sent the end of it before."""
+        episode, success = _number(words, "episode"), words.get("success")
+        if not isinstance(episode, int) or not isinstance(success, bool):
+            raise BadBlock("verdict", dict(words), "an episode's number, and true or false")
+        try:
+            kept = write(self.buffer, name, episode, success)
+        except (NoSpace, Unwritable) as error:
+            return self._hold(error)
+        self._has_room()
+        return {"kept": kept, **self.ledger.room(self.present)}
+
     def hub(self, message: Message) -> dict[str, Any]:
         """What the run's hub asks for its edges; with every answer it hears how much may come."""
         self.edges.present = _number(message.words, "robots")
@@ -112,7 +125,7 @@ class Desk:
         self._has_room()
         return {}
 
-    def _hold(self, error: NoSpace) -> dict[str, Any]:
+    def _hold(self, error: NoSpace | Unwritable) -> dict[str, Any]:
         if not self.full:
             say(f"robots hold until there is room: {error}")
         self.full = str(error)
@@ -138,6 +151,8 @@ class Visit:
             return self._collector(str(words.get("name")), str(words.get("form")))
         if ask == "block" and self._name:
             return self._desk.store(self._name, self, bytes(message.data))
+        if ask == "verdict" and self._name:
+            return self._desk.judge(self._name, words)
         if ask == "go" and self._name:
             self._wait(lambda seconds: ledger.limiter.insert(0, seconds), lambda: ledger.enough, _number(words, "wait"))
             return ledger.room(self._desk.present)

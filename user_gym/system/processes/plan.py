@@ -20,6 +20,7 @@ from user_gym.system.link.identity import names
 from user_gym.system.processes.tables import open_table, record, table, text
 
 BASELINE = "baselines.plan"  # RLPD's, from the checkout
+RULE = "rule"  # the reward that environments give themselves
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _MORE = {"steps", "tolerance", "checkpoint_seconds", "patience", "hub"}  # what a run that goes on may be given anew
@@ -37,14 +38,17 @@ class AgentPlan:
     prepare: str = ""
     """(buffer, options), called before the first robot moves, such as to store demonstrations; empty: nothing. As `sampler`"""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """what the callables are handed, beside seed, steps, updates_per_step, learning_starts and batch_size of the plan"""
+    """what the callables are handed, beside seed, steps, updates_per_step, learning_starts and batch_size of the plan, and its
+    reward where that is another than the rule"""
 
     def __post_init__(self) -> None:
         for name in ("make", "sampler", "prepare"):
             value = getattr(self, name)
             if not isinstance(value, str) or not (_CALLABLE.fullmatch(value) or (value == "" and name != "make")):
                 raise BadOption(f"agent.{name}", value, "a callable as 'package.module:name'")
-        open_table("agent.options", self.options)
+        if "reward" in open_table("agent.options", self.options):
+            cure = "write it beside steps: robots ask for it too"
+            raise BadOption("agent.options.reward", self.options["reward"], "an option of the plan", cure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,11 @@ class Plan:
     buffer: BufferPlan = field(default_factory=BufferPlan)
     freshness: FreshnessPlan | None = None
     hub: HubPlan | None = None
+    reward: str = RULE
+    """who rewards every robot, in the words that `judge` knows; "rule": its environment"""
+    judge: str = f"{BASELINE}:judge"
+    """(environment, reward, judging.Seat) -> context of the environment with that reward; it raises before it opens anything.
+    Left out: the words of --reward of baselines.rlpd"""
     updates_per_step: float = 1.0
     tolerance: float = 100.0
     """updates that either side may be ahead; 0: they take turns; inf: no bound"""
@@ -198,6 +207,13 @@ class Plan:
             found = self.hub and "a table, and no collector with an edge"
             allowed = "a table [hub] where a collector has an edge, else none"
             raise BadOption("hub", found, allowed, "docs/processes.md shows a plan with robots elsewhere")
+        text("reward", self.reward, empty=False)
+        if self.reward != RULE and self.edges:
+            allowed = f"{RULE!r} with robots of edges, whose environments reward themselves"
+            cure = "leave it out, and give their machines an id whose environment wears user_gym.wrappers.RewardFrom"
+            raise BadOption("reward", self.reward, allowed, cure)
+        if not isinstance(self.judge, str) or not _CALLABLE.fullmatch(self.judge):
+            raise BadOption("judge", self.judge, "a callable as 'package.module:name'")
         whole("steps", self.steps, 1)
         for name, least in (("learning_starts", 0), ("random_steps", 0), ("batch_size", 1), ("publish_every", 1), ("seed", 0)):
             whole(name, getattr(self, name), least)
@@ -234,7 +250,7 @@ class Plan:
     def options(self) -> dict[str, Any]:
         """What the agent's callables are handed."""
         own = {name: getattr(self, name) for name in ("seed", "steps", "updates_per_step", "learning_starts", "batch_size")}
-        return own | dict(self.agent.options)
+        return own | ({} if self.reward == RULE else {"reward": self.reward}) | dict(self.agent.options)
 
     @property
     def words(self) -> dict[str, Any]:
