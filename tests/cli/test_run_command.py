@@ -151,6 +151,21 @@ def test_a_finished_run_says_what_was_asked_for_and_what_was_done(folder, tmp_pa
     assert "is finished: 1514 steps (100 asked for), 6000 updates; give it more steps" in capsys.readouterr().out
 
 
+def test_a_finished_run_says_what_next_where_we_know_it(folder, tmp_path, capsys):
+    play = f"python -m baselines.play {folder.path}\n"
+    assert main(["run", "--status", str(folder.path)]) == 1
+    assert play not in capsys.readouterr().out
+    write_json(folder.finished_file, {"steps": 1514, "updates": 6000})
+    assert main(["run", "--status", str(folder.path)]) == 1
+    assert capsys.readouterr().out.endswith(f"see what it learned: {play}")
+    other = RunFolder(tmp_path / "other")
+    words = {"steps": 100, "agent": {"make": "a:b"}, "collectors": [{"name": "left", "env": "Toy-v0"}]}
+    other.begin(from_words(words))
+    write_json(other.finished_file, {"steps": 1514, "updates": 6000})
+    assert main(["run", "--status", str(other.path)]) == 1
+    assert "baselines.play" not in capsys.readouterr().out
+
+
 def test_a_plan_that_is_no_text_is_one_line(plan, capsys):
     plan.write_bytes(b"steps = 1 # \xff\xfe")
     assert main(["run", str(plan)]) == 2

@@ -80,6 +80,7 @@ def _run(folder: Any, plan: Any, ray: str | None) -> int:
     finished = folder.finished()
     if finished is not None and finished["steps"] >= plan.steps:
         print(f"{folder.path} is finished: {_ending(finished, plan)}; give it more steps, or choose another --run-dir")
+        print(_next(folder, plan), end="")
         return 0
     shown = time.monotonic()
 
@@ -96,6 +97,7 @@ def _run(folder: Any, plan: Any, ray: str | None) -> int:
     code = _program(folder, plan, each, ray).run()
     if code == DONE:
         print(f"finished: {_ending(folder.finished(), plan)}")
+        print(_next(folder, plan), end="")
         return 0
     if code in (REFUSED, GAVE_UP):
         print(f"error: {(folder.status() or {}).get('error') or f'the supervisor failed again and again; see {folder.logs}'}")
@@ -124,6 +126,13 @@ def _ending(finished: Any, plan: Any) -> str:
     return f"{finished['steps']} steps ({plan.steps} asked for), {finished['updates']} updates"
 
 
+def _next(folder: Any, plan: Any) -> str:
+    """What to do with a run that has learned: a line, where we know it."""
+    from user_gym.system.processes.plan import BASELINE
+
+    return f"see what it learned: python -m baselines.play {folder.path}\n" if plan.agent.make == f"{BASELINE}:agent" else ""
+
+
 def _line(status: Any) -> str:
     if status is None:
         return "the supervisor starts"
@@ -149,7 +158,7 @@ def _status(folder: Any) -> int:
     from user_gym.system.processes.plan import PARENT, SUPERVISOR
     from user_gym.system.processes.registry import holder
 
-    folder.plan()
+    plan = folder.plan()
     status = folder.status()
     rows = []
     for name in (PARENT, SUPERVISOR):
@@ -166,6 +175,8 @@ def _status(folder: Any) -> int:
         print(f"\n{folder.status_file} cannot be read, as after the power went; it is written anew when the run goes on")
     if status is not None:
         print(f"\n{_line(status)}; {status['state']}" + (f"\nerror: {status['error']}" if status["error"] else ""))
+    if not alive and folder.finished() is not None:
+        print(_next(folder, plan), end="")
     return 0 if alive else 1
 
 
