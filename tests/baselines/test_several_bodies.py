@@ -98,6 +98,20 @@ def test_two_tasks_of_unlike_actions_are_learned_by_one_policy(tmp_path, monkeyp
     assert list(summary["bodies"]) == ["PegInsert", "PickPlace"]
 
 
+def test_two_arms_learn_one_policy_from_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(online, "GLANCE", 1)
+    few = {"steps": 12, "learning_starts": 4, "eval_every": 12, "demos": 1, "batch_size": 4, "eval_episodes": 1}
+    config = Config(**TINY | few, robot=BOTH, obs="pixels", run_dir=tmp_path / "run")
+    summary = rlpd.main(config)
+    assert summary is not None
+    assert list(summary["bodies"]) == NAMES
+    with Buffer.open(config.folder / "buffer", read_only=True) as buffer:
+        for place, name in enumerate(sorted(NAMES)):
+            seen = buffer.view(f"robot = '{name}'").sample(3, np.random.default_rng(0)).obs
+            assert {value.shape[1:3] for value in seen.values() if value.dtype == np.uint8} == {(64, 64)}
+            assert (seen["state"][:, -2:] == np.eye(2)[place]).all()
+
+
 def test_what_is_ordered_of_an_axis_that_the_body_lacks_teaches_nothing():
     observations, actions = spaces()
     lacking, learned = np.array([[1, 0]] * 16, np.float32), []
