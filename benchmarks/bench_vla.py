@@ -1,22 +1,24 @@
 """Does a small VLA do what it is told, and do corrections make it good at it?
 
     python -m benchmarks.bench_vla
+    python -m benchmarks.bench_vla --seeds 0 1 --longer
 
 One policy, two tasks that differ in a word: a blue and a yellow board beside each other, into one of which the peg has to go.
 Fine-tuned on demonstrations of both, judged with each prompt in each task; then corrected by a scripted human while it acts
-through openpi's protocol, and judged again. The same command goes on where it was cut off. The table goes to
-benchmarks/results/vla.md; with --longer it has a line for what as many updates make of the demonstrations alone.
+through openpi's protocol, and judged again. The same command goes on where it was cut off. benchmarks/results/vla.md is
+written after every seed, as far as it has got; with --longer it has lines for what as many updates make of the demonstrations
+alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,16 +33,26 @@ from user_gym.system import Buffer
 from user_gym.system.atomic_file import write_json
 
 TASKS = ("PegInsert:board=blue", "PegInsert:board=yellow")
+TUNED, SEEDS = 0, [0, 1, 2]  # choices were made on the first
 # Less than the defaults, for 15 minutes of CPU.
 SFT = {"cameras": ("wrist",), "demos": 100, "updates": 800, "checkpoint_every": 200}
 
 
-def rates(name: str, summary: Mapping[str, Any]) -> str:
+class Row(NamedTuple):
+    """Of one seed: summaries of what was made by demonstrations, by corrections, and by more updates on the demonstrations."""
+
+    seed: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    control: Mapping[str, Any] | None
+
+
+def rates(seed: int, name: str, summary: Mapping[str, Any]) -> str:
     """A line of the table: success in each task with its own prompt, then with the other's."""
     success = summary["success"]
     own = [f"{success[task][task]:.2f}" for task in success]
     swapped = [f"{success[task][other]:.2f}" for task in success for other in success if other != task]
-    return f"| {name} | {' | '.join(own + swapped)} | {summary['updates']} | {summary['seconds']['cpu']:.0f} |"
+    return f"| {seed} | {name} | {' | '.join(own + swapped)} | {summary['updates']} | {summary['seconds']['cpu']:.0f} |"
 
 
 def longer(config: DaggerConfig, kept: Path) -> Mapping[str, Any]:
@@ -62,66 +74,77 @@ def longer(config: DaggerConfig, kept: Path) -> Mapping[str, Any]:
     return summary
 
 
-def table(
-    sft: VlaConfig,
-    config: DaggerConfig,
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
-    control: Mapping[str, Any] | None,
-    began: str,
-) -> str:
+def outcome(seed: int, folder: Path, sft: Mapping[str, Any], dagger: Mapping[str, Any], alone: bool) -> Row:
+    """Fine-tune and correct."""
+    config = VlaConfig(tasks=TASKS, run_dir=folder / "sft", seed=seed, **sft)
+    before = vla.main(config)
+    corrections = DaggerConfig(sft=config.folder, run_dir=folder / "corrected", seed=seed, **dagger)
+    after = vla_dagger.main(corrections)
+    return Row(seed, before, after, longer(corrections, folder / "longer.json") if alone else None)
+
+
+def table(rows: Sequence[Row], sft: VlaConfig, config: DaggerConfig, began: str) -> str:
     """All that was seen, as markdown."""
-    rows = [rates("demonstrations", before), rates("then corrections", after)]
-    rows += [] if control is None else [rates("instead of those, as many updates on the demonstrations", control)]
-    quarters = zip(after["interventions_per_episode"], after["share_of_steps_by_human"], strict=True)
-    lines = [f"| {number} | {times:.2f} | {share:.2f} |" for number, (times, share) in enumerate(quarters, 1)]
+    lines, quarters = list[str](), list[str]()
+    for seed, before, after, control in rows:
+        lines += [rates(seed, "demonstrations", before), rates(seed, "then corrections", after)]
+        lines += [] if control is None else [rates(seed, "instead of those, as many updates on the demonstrations", control)]
+        each = [" ".join(f"{x:.2f}" for x in after[name]) for name in ("interventions_per_episode", "share_of_steps_by_human")]
+        quarters.append(f"| {seed} | {' | '.join(each)} | {after['steps']} | {after['versions']} |")
     return f"""# A small VLA: two tasks in one scene, told apart by words
 
 Began: {began}. Ended: {describe()}. torch {torch.__version__}.
 The machine is shared with others: seconds are of CPU, one thread. Fine-tuning without its demonstrations and without judging;
 corrections with the robot, the server and the human, without judging.
 
-{sft.robot}, two boards, `hole_offset` and success of the ids (1 mm, strict). {before["parameters"]} parameters,
+{sft.robot}, two boards, `hole_offset` and success of the ids (1 mm, strict). {rows[0].before["parameters"]} parameters,
 {" and ".join(sft.cameras)} camera at {sft.side} x {sft.side}, chunks of {sft.horizon} of which {sft.execute} are carried out.
-{sft.demos} demonstrations of each task; then {config.episodes} corrected episodes, the tasks in turns, {after["steps"]} steps,
-through a `PolicyServer` that took {after["versions"]} versions of the weights while it acted. Seed {sft.seed}.
-Success over {config.eval_episodes} episodes of each task and prompt, the same for all; "swapped" is the other task's prompt.
+{sft.demos} demonstrations of each task; then {config.episodes} corrected episodes, the tasks in turns, through a `PolicyServer`
+that takes new weights while it acts. Success over {config.eval_episodes} episodes of each task and prompt, the same for all;
+"swapped" is the other task's prompt. Choices were made on seed {TUNED}; the others are held out.
 
-| policy | blue | yellow | blue, swapped | yellow, swapped | updates of this row | s CPU |
-{"| --- " * 7}|
-{chr(10).join(rows)}
+| seed | policy | blue | yellow | blue, swapped | yellow, swapped | updates of this row | s CPU |
+{"| --- " * 8}|
+{chr(10).join(lines)}
 
-| quarter of the corrected episodes | interventions per episode | share of steps by the human |
-| --- | --- | --- |
-{chr(10).join(lines)}"""
+Of the corrected episodes, by quarter:
 
-
-def bench(folder: Path, sft: Mapping[str, Any], dagger: Mapping[str, Any], alone: bool) -> str:
-    """Fine-tune, correct; the table."""
-    began = describe()
-    config = VlaConfig(tasks=TASKS, run_dir=folder / "sft", **sft)
-    before = vla.main(config)
-    corrections = DaggerConfig(sft=folder / "sft", run_dir=folder / "corrected", **dagger)
-    after = vla_dagger.main(corrections)
-    control = longer(corrections, folder / "longer.json") if alone else None
-    return table(config, corrections, before, after, control, began)
+| seed | interventions per episode | share of steps by the human | steps | versions of the weights that acted |
+{"| --- " * 5}|
+{chr(10).join(quarters)}"""
 
 
-def test_the_table_has_both_policies_and_four_quarters(tmp_path: Path) -> None:
+def bench(
+    seeds: Sequence[int],
+    folder: Path,
+    sft: Mapping[str, Any],
+    dagger: Mapping[str, Any],
+    alone: bool,
+    kept: Callable[[str], object],
+) -> None:
+    """Each seed; `kept` gets the whole table after each."""
+    began, rows = describe(), list[Row]()
+    for seed in seeds:
+        rows.append(outcome(seed, folder / f"seed-{seed}", sft, dagger, alone))
+        kept(table(rows, VlaConfig(tasks=TASKS, **sft), DaggerConfig(sft=folder, **dagger), began))
+
+
+def test_the_table_has_all_policies_of_each_seed(tmp_path: Path) -> None:
     few = {"side": 16, "demos": 1, "updates": 1, "batch_size": 4, "cameras": ("wrist",), "eval_episodes": 1}
-    text = bench(tmp_path, few, {"episodes": 4, "updates": 1, "eval_episodes": 1}, alone=True)
-    assert all(text.count(f"\n| {name}") == 1 for name in ("demonstrations | ", "then corrections | ", "instead of those"))
-    assert all(f"\n| {quarter} | " in text for quarter in (1, 2, 3, 4))
+    texts = list[str]()
+    bench((0,), tmp_path, few, {"episodes": 4, "updates": 1, "eval_episodes": 1}, True, texts.append)
+    (text,) = texts
+    names = ("demonstrations", "then corrections", "instead of those, as many updates on the demonstrations")
+    assert all(text.count(f"\n| 0 | {name} | ") == 1 for name in names)
+    assert len(text.splitlines()[-1].split("|")[2].split()) == 4
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path("runs/bench-vla"), help="of both runs; to go on with")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--folder", type=Path, default=Path("runs/bench-vla"), help="of all runs; to go on with")
     parser.add_argument("--out", type=Path, help="where the table goes, instead of benchmarks/results/vla.md")
     parser.add_argument("--longer", action="store_true", help="measure as many updates on the demonstrations alone as well")
     given = parser.parse_args()
-    text = bench(given.folder, SFT, {}, given.longer)
-    if given.out is None:
-        keep("vla", text)
-    else:
-        given.out.write_text(text + "\n")
+    write = (lambda text: keep("vla", text)) if given.out is None else (lambda text: given.out.write_text(text + "\n"))
+    bench(given.seeds, given.folder, SFT, {}, given.longer, write)
