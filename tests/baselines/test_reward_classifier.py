@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from baselines import reward_classifier
-from baselines.reward_classifier import CHOOSE, LEARN, REPORT, Frames, Options, frames, quality, split, threshold
+from baselines.reward_classifier import Options
+from baselines.reward_frames import CHOOSE, LEARN, REPORT, Frames, Quality, frames, quality, split, threshold
+from user_gym.core import RewardSignal
 from user_gym.errors import BadOption
 from user_gym.rewards import Classifier
 from user_gym.system import Buffer, ChunkBuilder
@@ -20,23 +22,33 @@ from user_gym.system.verdicts import Verdicts
 QUICK = {"updates": 150, "hidden": 16, "members": 2, "batch_size": 64, "learning_rate": 1e-2}
 
 
-def fill(buffer, episodes=60, steps=12, width=2, robot="r", source="hands"):
-    """Episodes whose state falls; two of three succeed, where it gets below zero. The rest end above."""
+def fill(buffer, episodes=60, steps=12, width=2, robot="r", source="hands", side=0):
+    """Episodes whose state falls; two of three succeed, where it gets below zero. The rest end above.
+
+    With a side, there are pictures that show how far it fell, and the state says nothing.
+    """
     rng = np.random.default_rng(0)
     for episode in range(episodes):
         floor = -0.1 if episode % 3 else 0.4
         heights = np.linspace(1, floor, steps + 1) + rng.uniform(0, 0.05)
         rows = np.concatenate([heights[:, None], rng.standard_normal((steps + 1, width - 1))], 1).astype(np.float32)
         builder = ChunkBuilder(source, robot, "t", max_seconds=0.5)
-        builder.start({"state": rows[0]}, episode)
+        seen = [{"state": np.zeros(width, np.float32), "eye": shown(row[0], side)} if side else {"state": row} for row in rows]
+        builder.start(seen[0], episode)
         for step in range(steps):
             last = step == steps - 1
             won = last and bool(episode % 3)
-            chunk = builder.add(
-                np.zeros(1, np.float32), float(won), won, last and not won, {"is_success": won}, {"state": rows[step + 1]}, 0
-            )
+            info = {"is_success": won}
+            chunk = builder.add(np.zeros(1, np.float32), float(won), won, last and not won, info, seen[step + 1], 0)
             if chunk is not None:
                 buffer.append(chunk)
+
+
+def shown(height, side):
+    """A picture, grey below a height of -0.1 .. 1.05, black above."""
+    picture = np.zeros((side, side, 3), np.uint8)
+    picture[int(side * (1.05 - height) / 1.2) :] = 128
+    return picture
 
 
 @pytest.fixture
@@ -105,10 +117,11 @@ def test_episodes_stay_whole_and_nobody_learns_from_what_is_reported(folder) -> 
 
 
 def test_rates_are_of_frames_and_of_episodes() -> None:
-    found = Frames(np.zeros((8, 1), np.float32), np.array([0, 0, 0, 1, 0, 0, 0, 1], bool), np.repeat([0, 1], 4))
+    success, none = np.array([0, 0, 0, 1, 0, 0, 0, 1], bool), np.zeros(8, np.int64)
+    found = Frames(np.zeros((8, 1), np.float32), success, np.repeat([0, 1], 4), none, {})
     score = np.array([0.1, 0.7, 0.8, 0.9, 0.1, 0.1, 0.1, 0.4])
     reached = quality(score, found, 0.5)
-    assert reached == reward_classifier.Quality(8, 2, 5 / 8, 2 / 6, 1 / 2, 1 / 2)
+    assert reached == Quality(8, 2, 5 / 8, 2 / 6, 1 / 2, 1 / 2)
     assert quality(score, found, 0.8).false_positives == 0
     assert threshold(score, found, 0.01) == 0.8
     assert threshold(score, found, 0.6) == 0.5  # a rate of one half is allowed
@@ -134,6 +147,41 @@ def test_it_learns_tells_how_well_and_keeps_that(folder, capsys) -> None:
     assert np.array_equal(Classifier.load(folder / "again.npz").network.weights[0], kept.weights[0])
 
 
+def test_it_learns_from_pictures_what_the_state_does_not_tell(tmp_path, capsys) -> None:
+    torch.set_num_threads(1)
+    with Buffer.open(tmp_path / "buffer") as buffer:
+        fill(buffer, side=32)
+    options = Options(tmp_path / "buffer", tmp_path / "reward.npz", obs="pixels", **QUICK | {"learning_rate": 1e-3})
+    told = reward_classifier.main(options)
+    assert told["held_out"]["accuracy"] > 0.95
+    assert told["held_out"]["missed"] < 0.5
+    judge, rule = Classifier.load(options.out), RewardSignal(0.0, False, "rule")
+    said = [judge({"state": np.zeros(2, np.float32), "eye": shown(h, 32)}, None, None, rule).success for h in (-0.09, 0.5, 0.9)]
+    assert said == [True, False, False]
+    with pytest.raises(BadOption, match="is missed"):
+        reward_classifier.main(Options(tmp_path / "buffer", tmp_path / "blind.npz", **QUICK))  # the state alone says nothing
+
+
+def test_pictures_are_those_that_steps_led_to_in_each_part(tmp_path) -> None:
+    with Buffer.open(tmp_path / "buffer") as buffer:
+        fill(buffer, side=32)
+        found = frames(buffer, "episode > 4", "success AND terminated", pictures=True)
+        stored = buffer.read(buffer.view("episode > 4").numbers())
+        assert np.array_equal(found.pictures["eye"], stored.next_obs["eye"])
+        for part in split(found, 0).values():
+            one = part.of(part.episode[:1])
+            mine = buffer.view(f"episode = {part.episode[0] + 5}")
+            assert np.array_equal(one.seen(np.arange(12))["eye"], buffer.read(mine.numbers()).next_obs["eye"])
+        fill(buffer, episodes=1, side=64, source="other")
+        with pytest.raises(BadOption, match="one kind of robot"):
+            frames(buffer, "TRUE", "success AND terminated", pictures=True)
+
+
+def test_a_buffer_without_pictures_is_refused(folder) -> None:
+    with pytest.raises(BadOption, match=r"obs 'pixels'.*no pictures.*--obs pixels"):
+        reward_classifier.main(Options(folder / "buffer", folder / "reward.npz", obs="pixels", **QUICK))
+
+
 def test_too_little_is_refused_and_says_what_there_is(folder) -> None:
     for where, words in (("episode < 9", "6 episodes with success"), ("episode > 90", "condition that frames")):
         with pytest.raises(BadOption, match=words):
@@ -144,7 +192,7 @@ def test_too_little_is_refused_and_says_what_there_is(folder) -> None:
 def test_a_part_of_one_kind_alone_is_refused() -> None:
     """All frames without success are of one good episode, which only one part can have."""
     success = np.array([True] * 30 + [False] * 30)
-    found = Frames(np.zeros((60, 1), np.float32), success, np.array([*range(30), *[0] * 30]))
+    found = Frames(np.zeros((60, 1), np.float32), success, np.array([*range(30), *[0] * 30]), np.arange(60), {})
     lacking = set()
     for seed in range(10):
         with pytest.raises(BadOption, match=r"success frames '(\d+) of \1 in the part to .*more episodes") as refused:
@@ -170,7 +218,8 @@ def test_unlike_robots_are_refused(folder) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"members": 0},
+        {"members": -1},
+        {"obs": "picture"},
         {"max_false": 0.0},
         {"max_false": float("nan")},
         {"learning_rate": 2.0},

@@ -12,7 +12,9 @@ import torch
 from baselines import online, rlpd
 from baselines.config import Config
 from baselines.experience import DEMOS, OWN, mixture
+from baselines.networks import Encoder
 from baselines.play import Play, play
+from baselines.reward_classifier import sight
 from baselines.rewards import asks_a_person, judged, parse
 from user_gym.errors import BadOption, Busy, WrongRun
 from user_gym.rewards import Network, VerdictPage
@@ -75,6 +77,26 @@ def test_a_classifier_alone_rewards_several_bodies_of_one_policy(tmp_path) -> No
     assert summary["success_rate"] == 0  # by the rule
     with Buffer.open(folder / "buffer", read_only=True) as buffer:
         assert len(buffer.view(f"{OWN} AND success")) > 0
+
+
+def test_a_classifier_of_pictures_rewards_runs_from_pictures_and_no_others(tmp_path) -> None:
+    file, folder = tmp_path / "seen.npz", tmp_path / "run"
+    encoder = Encoder({"wrist": (64, 64), "side": (64, 64)})
+    seen = sight(encoder, dict.fromkeys(encoder.cameras, (64, 64)))
+    zero = np.zeros((1, 19 + seen.size, 2), np.float32)
+    biases = np.zeros((1, 1, 2), np.float32), np.full((1, 1, 1), 9.0, np.float32)
+    flat = np.zeros(19, np.float32), np.ones(19, np.float32)
+    Network(*flat, (zero, np.zeros((1, 2, 1), np.float32)), biases, 0.5, sights=(seen,)).save(file)  # success, always
+    few = TINY | {"steps": 8, "learning_starts": 4, "eval_every": 8, "batch_size": 4, "eval_episodes": 1}
+    assert rlpd.main(Config(**few, obs="pixels", reward=f"classifier:{file}", run_dir=folder)) is not None
+    assert sources(folder, OWN) == sources(folder, DEMOS) == {"classifier"}
+    with Buffer.open(folder / "buffer", read_only=True) as buffer:
+        assert len(buffer.view(f"{OWN} AND terminated")) == 8
+    for changes, word in (({"side": 32}, r"\(32, 32, 3\)"), ({"obs": "state"}, r"\['state'\]")):
+        chosen = few | {"obs": "pixels"} | changes
+        with pytest.raises(BadOption, match=rf"{word}.*\(64, 64, 3\).*--obs pixels"):
+            rlpd.main(Config(**chosen, reward=f"classifier:{file}", run_dir=tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_classifier_of_one_body_alone_is_refused_for_several(tmp_path) -> None:

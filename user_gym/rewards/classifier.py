@@ -1,4 +1,4 @@
-"""Success as small networks see it in the state, in numpy. How they learn is known to baselines.reward_classifier."""
+"""Success as small networks see it in the state and in pictures, in numpy. How they learn: baselines.reward_classifier."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from user_gym.core import F32, F64, RewardSignal, RobotState, Scene
+from user_gym.core import F32, F64, U8, RewardSignal, RobotState, Scene
 from user_gym.errors import BadOption, WrongRun
+from user_gym.rewards.sight import Eye, Sight
 
 FORMAT = 1
 # What numpy, zipfile, zlib and json raise of a damaged file. NotImplementedError and RecursionError are RuntimeErrors.
@@ -42,9 +44,13 @@ class Network:
     biases: tuple[F32, ...]  # each (m, 1, out)
     threshold: float  # 0..1: a score above it is success
     told: Mapping[str, Any] = field(default_factory=dict)  # what it was trained on, and how good it is: JSON
+    sights: tuple[Sight, ...] = ()  # one of each network, whose features follow the state; empty: they see no pictures
 
     def __post_init__(self) -> None:
-        widths = [len(self.mean), *(bias.shape[-1] for bias in self.biases)]
+        if self.sights and (len(self.sights) != len(self.biases[0]) or len({str(s.shapes) for s in self.sights}) > 1):
+            raise BadOption("sights", len(self.sights), "one for each network, of the same pictures")
+        seen = self.sights[0].size if self.sights else 0
+        widths = [len(self.mean) + seen, *(bias.shape[-1] for bias in self.biases)]
         members = {len(array) for array in (*self.weights, *self.biases) if array.ndim == 3}
         shapes = [weight.shape[1:] for weight in self.weights]
         fits = shapes == list(pairwise(widths)) and all(b.shape[1:2] == (1,) for b in self.biases)
@@ -66,11 +72,23 @@ class Network:
         if not 0.0 <= self.threshold <= 1.0:
             raise BadOption("threshold", self.threshold, "0 .. 1")
 
-    def score(self, state: F32) -> F64:
-        """Of states (..., state) how probable success is (...,), as the most doubtful of the networks sees it."""
+    @property
+    def pictures(self) -> Mapping[str, tuple[int, int, int]]:
+        """Shape of the pictures that it sees, by camera."""
+        return self.sights[0].shapes if self.sights else {}
+
+    def score(self, state: F32, pictures: Mapping[str, U8] = MappingProxyType({})) -> F64:
+        """Of states (..., state) and pictures (..., height, width, 3) how probable success is (...,).
+
+        It is as the most doubtful of the networks sees it.
+        """
         x = np.clip((np.asarray(state, np.float32) - self.mean) / self.scale, -FARTHEST, FARTHEST)
         lead = x.shape[:-1]
         x = x.reshape(1, -1, x.shape[-1])
+        if self.sights:
+            shown = {name: np.asarray(pictures[name]).reshape(-1, *shape) for name, shape in self.pictures.items()}
+            seen = np.stack([sight(shown) for sight in self.sights])
+            x = np.concatenate([np.broadcast_to(x, (*seen.shape[:2], x.shape[-1])), seen], -1)
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = x @ weight + bias
             x = np.maximum(x, 0.0) if i < len(self.weights) - 1 else x
@@ -82,6 +100,9 @@ class Network:
         arrays = {"mean": self.mean, "scale": self.scale, "threshold": np.float64(self.threshold)}
         arrays |= {f"weight{i}": array for i, array in enumerate(self.weights)}
         arrays |= {f"bias{i}": array for i, array in enumerate(self.biases)}
+        for i, sight in enumerate(self.sights):
+            for name, eye in sight.eyes.items():
+                arrays |= {f"sight/{i}/{name}/{what}": array for what, array in eye.arrays().items()}
         told = np.frombuffer(json.dumps(dict(self.told)).encode(), np.uint8)
         with path.open("wb") as file:
             np.savez(file, allow_pickle=False, format=np.int64(FORMAT), told=told, **arrays)
@@ -105,12 +126,23 @@ class Network:
                 return cls(
                     mean=kept["mean"], scale=kept["scale"], threshold=float(kept["threshold"]),
                     weights=tuple(kept[f"weight{i}"] for i in layers), biases=tuple(kept[f"bias{i}"] for i in layers),
-                    told=told,
+                    told=told, sights=_sights(kept),
                 )  # fmt: skip
         except WrongRun:
             raise
         except _DAMAGED as error:
             raise WrongRun(f"{path} holds no reward classifier: {error}; {cure}") from error
+
+
+def _sights(kept: Mapping[str, NDArray[Any]]) -> tuple[Sight, ...]:
+    """Those of a file, by the names that `Network.save` gives."""
+    found: dict[int, dict[str, dict[str, NDArray[Any]]]] = {}
+    for name in kept:
+        if name.startswith("sight/"):
+            _, number, rest = name.split("/", 2)
+            camera, _, what = rest.rpartition("/")
+            found.setdefault(int(number), {}).setdefault(camera, {})[what] = kept[name]
+    return tuple(Sight({camera: Eye.of(arrays) for camera, arrays in found[i].items()}) for i in range(len(found)))
 
 
 class Classifier:
@@ -131,7 +163,7 @@ class Classifier:
     def __call__(self, obs: Mapping[str, NDArray[Any]], state: RobotState, scene: Scene, rule: RewardSignal, /) -> RewardSignal:
         """As `core.Reward`. Raises BadOption for observations other than it was trained on."""
         self.check(obs)
-        success = bool(self.network.score(obs["state"]) > self.network.threshold)
+        success = bool(self.network.score(obs["state"], obs) > self.network.threshold)
         return RewardSignal(float(success), success, "classifier")
 
     def check(self, obs: Mapping[str, Any]) -> None:
@@ -142,3 +174,9 @@ class Classifier:
             raise BadOption(
                 "observation", given, f"a state of shape {self.network.mean.shape}", "train a classifier on this task"
             )
+        for name, shape in self.network.pictures.items():
+            picture = obs.get(name)
+            if picture is None or picture.shape != shape or picture.dtype != np.uint8:
+                given = sorted(obs) if picture is None else f"{picture.dtype} {name!r} of shape {picture.shape}"
+                cure = "it was trained on pictures: use --obs pixels with its --side, or train one on this task"
+                raise BadOption("observation", given, f"uint8 {name!r} of shape {shape}", cure)
