@@ -44,14 +44,19 @@ class UserGymError(Exception):
         return str(self.args[0]) if self.args else ""
 
 
+def nearest(name: object, known: Iterable[str]) -> str:
+    """A question for who mistyped a name; "" where no known one is like it."""
+    close = get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
 class UnknownName(UserGymError, KeyError):
     """A name that is not registered."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str], cure: str = "") -> None:
         known = sorted(known)
-        close = get_close_matches(str(name), known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}{hint}{'; ' if cure else ''}{cure}")
+        said = [f"unknown {kind} {name!r}", f"known: {', '.join(known) or 'none'}", nearest(name, known), cure]
+        super().__init__("; ".join(filter(None, said)))
 
 
 class BadOption(UserGymError, ValueError):

@@ -111,6 +111,10 @@ def test_twins_without_a_name_are_told_apart(start: Callable[..., Served], home:
         (["arx-x5", "--bus", "can0"], "bad CAN bus 'can0'"),
         (["arx-x5", "--bus", "virtual:x", "--side", "nowhere"], "bad side address 'nowhere'"),
         (["arx-x5", "--task", "Peg"], "unknown task 'Peg'"),
+        (["arx-x5", "--option", "board"], "bad --option 'board'; allowed: NAME=JSON"),
+        (["arx-x5", "--option", "board=blue"], """text has quotes in JSON: board='"blue"'"""),
+        (["arx-x5", "--option", "bord=1"], "did you mean 'board'"),
+        (["arx-x5", "--option", 'board="red"'], "board 'red'; allowed:"),
         (["arx-x5", "--bus", "socketcan:can77"], "CAN"),  # no such interface, or no SocketCAN at all
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+from user_gym.cli import json_options
 
 _GLANCE = 0.2  # s
 
@@ -81,14 +82,7 @@ def _served(arguments: argparse.Namespace) -> Mapping[str, Any]:
     from user_gym.system.link.remote.served import CHOICES, Served
 
     options: dict[str, Any] = {} if arguments.robot is None else {"robot": arguments.robot}
-    for text in arguments.serve_option:
-        name, equals, value = text.partition("=")
-        try:
-            options[name] = json.loads(value) if equals else None
-        except ValueError as error:
-            raise BadOption("--serve-option", text, "NAME=JSON, such as hole_offset=0.002", str(error)) from error
-        if not equals:
-            raise BadOption("--serve-option", text, "NAME=JSON, such as hole_offset=0.002")
+    options |= json_options.read("--serve-option", arguments.serve_option)
     found: dict[str, list[Served]] = {}
     for text in arguments.serve:
         name, equals, path = text.rpartition("=")

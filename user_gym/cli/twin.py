@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from user_gym.cli import json_options
 from user_gym.errors import BadOption
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="franka-fr3, franka-fer, arx-x5 or arx-l5")
     parser.add_argument("--task", default="PegInsert", help="whose objects lie before it")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=JSON",
+        help="of the task, such as hole_offset=0.002; again: more. Whoever steps it says the same to gymnasium.make",
+    )
     parser.add_argument("--address", help=f"of a Franka: any of this machine; {FRANKA_ADDRESS} if left out")
     parser.add_argument("--bus", help="of an ARX: seqpacket:PATH, socketcand:HOST:PORT or socketcan:INTERFACE")
     parser.add_argument(
@@ -48,7 +56,10 @@ def add(commands: Any) -> None:
         default="paced",
         help="how time runs: paced = as the wall's, lockstep = as fast as its client, gated = only when told by the side door",
     )
-    parser.add_argument("--side", help="address of the side door, HOST:PORT or unix:PATH; beside the robot's if left out")
+    parser.add_argument(
+        "--side",
+        help="where a twin is told to reset and step, as no robot is: HOST:PORT or unix:PATH; beside the robot's if left out",
+    )
     parser.add_argument("--friction", type=float, metavar="NM", help="of each joint, N m; drawn at each reset if left out")
     parser.add_argument("--id", help="in the inventory entry that is printed; its model and where it is if left out")
     parser.set_defaults(run=run)
@@ -59,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     from user_gym.robots import registry, specs
 
     spec = specs.spec(arguments.model)
-    twin = _twin(arguments, spec, registry.make_task(arguments.task, spec))
+    twin = _twin(arguments, spec, registry.make_task(arguments.task, spec, json_options.read("--option", arguments.option)))
     with _asked_to_end() as ended:
         twin.open()
         try:

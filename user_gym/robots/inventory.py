@@ -10,12 +10,11 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from user_gym.core import Device, Inventory
-from user_gym.errors import BadOption, UnknownName, UserGymError
+from user_gym.errors import BadOption, UnknownName, UserGymError, nearest
 from user_gym.robots import plugins, registry, specs
 from user_gym.robots.address import physical
 from user_gym.robots.side import endpoint
@@ -92,8 +91,7 @@ def _device(kind: str, number: int, table: Mapping[str, Any], before: Sequence[D
 def _checked(kind: str, table: Mapping[str, Any], before: Sequence[Device]) -> Device:
     for key in table:
         if key not in KEYS[kind]:
-            close = get_close_matches(key, KEYS[kind], n=1)
-            raise BadOption("key", key, ", ".join(KEYS[kind]), f"did you mean {close[0]!r}?" if close else "")
+            raise BadOption("key", key, ", ".join(KEYS[kind]), nearest(key, KEYS[kind]))
     id, model = _text(table, "id"), _text(table, "model")
     for other in before:
         if other.id == id:

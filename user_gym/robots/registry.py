@@ -11,11 +11,11 @@ Another package adds to them by entry points, each named by what it offers and p
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from user_gym.core import Cell, RobotSpec, Task
-from user_gym.errors import BadOption, UnknownName
+from user_gym.errors import BadOption, UnknownName, nearest
 from user_gym.robots import plugins, specs
 
 # By (robot, backend); "*": any robot that is a RobotSpec, also another package's.
@@ -134,7 +134,7 @@ def assemble(
     make = _task(task) if isinstance(task, str) else task
     ours, anything = _options(make, 1)
     theirs, _ = _options(build, 3 if count is None else 4)
-    _refuse_unknown(options, [*ours, *theirs], anything)
+    _refuse_unknown(options, [*ours, *theirs], anything, ENV_OPTIONS)
     made = make(spec, **{k: v for k, v in options.items() if k in ours or (anything and k not in theirs)})
     place = () if count is None else (count,)
     cell = build(spec, made, control, *place, **{k: v for k, v in options.items() if k in theirs})
@@ -152,10 +152,12 @@ def _options(build: Callable[..., Any], positional: int) -> tuple[list[str], boo
     return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _refuse_unknown(options: Mapping[str, Any], names: list[str], anything: bool) -> None:
+def _refuse_unknown(options: Mapping[str, Any], names: list[str], anything: bool, others: Sequence[str] = ()) -> None:
+    """`others` are taken too, only not here."""
     for name in options:
         if name not in names and not anything:
-            raise BadOption("option", name, ", ".join([*names, *ENV_OPTIONS]))
+            allowed = [*names, *others]
+            raise BadOption("option", name, ", ".join(allowed), nearest(name, allowed))
 
 
 def _task(name: str) -> Callable[..., Task]:

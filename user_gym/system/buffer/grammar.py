@@ -16,12 +16,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from user_gym.errors import BadOption
+from user_gym.errors import BadOption, nearest
 from user_gym.system.buffer.expression import Column, Compare, Constant, Expression, Joined, Like, Missing, Not, Value, Within
 
 LONGEST = 262_144  # characters
@@ -197,10 +196,9 @@ class _Parser:
         if self._peek().said == "(" and token.said not in self._known:
             self._fail(token.at, f"the function {token.said!r}", "there are no functions")
         if token.said not in self._known:
-            close = get_close_matches(token.said.lower(), self._known, n=1)
-            cure = f"did you mean {close[0]!r}? " if close else ""
-            cure += f"text stands in single quotes: 'franka-fr3'; columns: {', '.join(sorted(self._known))}"
-            self._fail(token.at, f"unknown column {token.said!r}", cure)
+            cure = f"text stands in single quotes: 'franka-fr3'; columns: {', '.join(sorted(self._known))}"
+            asked = nearest(token.said.lower(), self._known)
+            self._fail(token.at, f"unknown column {token.said!r}", f"{asked} {cure}".lstrip())
         return self._known[token.said]
 
     def _compare(self, operator: str, left: Column | Value, right: Column | Value, at: int) -> Expression:
