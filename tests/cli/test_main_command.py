@@ -50,6 +50,23 @@ def test_a_wrong_command_line_is_refused(arguments: list[str], capsys: pytest.Ca
     assert capsys.readouterr().err.startswith("usage: user-gym")
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("rnu peg.toml", "user-gym: error: argument COMMAND: invalid choice: 'rnu' "),
+        ("rnu peg.toml", "; did you mean 'run'?\n"),
+        ("run --stauts runs/peg", "user-gym run: error: unrecognized arguments: --stauts; did you mean '--status'?\n"),
+        ("run peg.toml more.toml --run-dri=x", "more.toml --run-dri=x; did you mean '--run-dir'?\n"),
+        ("buffer inof b", "; did you mean 'info'?\n"),
+        ("doctor --weather", "user-gym doctor: error: unrecognized arguments: --weather\n"),
+    ],
+)
+def test_a_word_that_is_none_gets_the_one_that_was_meant(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(line.split())
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [command.__name__.rpartition(".")[2] for command in COMMANDS])
 def test_each_command_has_a_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):

@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 the command says no, as `doctor` where something is missin
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
@@ -13,6 +12,7 @@ from collections.abc import Sequence
 
 from user_gym import __version__
 from user_gym.cli import approve, bench, buffer, devices, doctor, edge, hub, run, stop, tunnel, twin, watch
+from user_gym.cli.parser import Parser
 from user_gym.errors import UserGymError
 
 # What a disk says to who writes a file: full, read-only, not allowed, no folder. Other OSErrors are ours, and show their trace.
@@ -20,9 +20,9 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, err
 COMMANDS = (devices, doctor, twin, stop, approve, run, edge, hub, watch, buffer, bench, tunnel)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The whole command line. Builds fast: no command imports what it needs before it runs."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="user-gym",
         description="Robots of this machine: what there is, what is missing, twins to try everything on, and how to stop; "
         "and the experience that runs keep.",
