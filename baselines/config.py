@@ -55,6 +55,7 @@ _OF_TASKS: dict[str, dict[str, float]] = {
     "CapTighten": {"steps": 6000, "averaging": 0.02},  # 46 steps; insertions: 26
     "PickPlace": {"steps": 6000, "averaging": 0.02, "cloning": 1.0, "demos": 60},  # 69 steps
 }
+_ENV_ID, _ROBOT = "User/PegInsert-sim-v0", "franka-fr3"
 _NO_OTHER_RUN = ("run_dir", "address", "twin", "metrics_port", "tensorboard", "wandb")
 
 
@@ -65,30 +66,31 @@ class Setting:
     method: ClassVar[str]  # which baseline learns: its module's name
     shares: ClassVar[bool] = False  # whether one policy of it can have several bodies
 
-    env_id: str = "User/PegInsert-sim-v0"
-    """which environment; one whose task has no scripted expert needs --demos 0. Several of RLPD: with commas"""
-    robot: str = "franka-fr3"
-    """franka-fr3, franka-fer, arx-x5 or arx-l5. Several, as franka-fr3,arx-x5, train one policy of RLPD, each at each task"""
+    env_id: str = _ENV_ID
+    """which environment; demonstrations need one whose task has a scripted expert"""
+    robot: str = _ROBOT
+    """franka-fr3, franka-fer, arx-x5 or arx-l5"""
     obs: str = "state"
     """state or pixels: small pictures, and of the state what the arm itself feels, not where objects are"""
     side: int = 64
     """pixels, height and width of the pictures of obs=pixels; it divides 128; ours"""
     control: str = "tcp"
-    """tcp or joint; the scripted expert orders the TCP, so joint needs --demos 0"""
+    """tcp or joint; demonstrations need tcp, which the scripted expert orders"""
     hole_offset: float | None = None
     """m, how far the hole is from where it is said to be, for tasks that have one; None: the task's own default"""
     seed: int = 0
     """of environment, networks, exploration, sampling and demonstrations; evaluation has its own, the same for all runs"""
     demos: int = 20
-    """successful demonstrations by the scripted expert (RLinf: 20), with each body; 0: none, which makes RLPD plain SAC"""
+    """successful demonstrations by the scripted expert; RLinf's"""
     demo_noise: float = 0.1
     """standard deviation of noise on the expert's actions, in units of the action; ours"""
     batch_size: int = 128
-    """transitions per update; with RLPD half of them from before the run (symmetric sampling); ours, RLinf: 256"""
+    """transitions per update; ours"""
+    # RLPD and RLinf: 3e-4, constant, and 256 wide.
     learning_rate: float = 1e-3
-    """falls to a twentieth of it over the last third; ours, RLPD and RLinf: 3e-4, constant"""
+    """falls to a twentieth of it over the last third of the updates; ours"""
     hidden: int = 128
-    """width of the two hidden layers; ours, RLPD and RLinf: 256"""
+    """width of the two hidden layers; ours"""
     eval_episodes: int = 100
     """deterministic episodes of the last policy, at the end"""
     film: bool = True
@@ -98,7 +100,7 @@ class Setting:
     twin: str | None = None
     """side door of a protocol twin at that address, as `user-gym twin` prints it"""
     run_dir: Path | None = None
-    """folder of the run; default: runs/ENV-ROBOT-OBS-seedN, for other baselines than RLPD with their name before it"""
+    """folder of the run; None: runs/ENV-ROBOT-OBS-seedN, for other baselines than RLPD with their name before it"""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -166,12 +168,12 @@ class OnlineSetting(Setting):
     updates_before: int = 0
     """updates before the first step, from what was there before it alone"""
     updates_per_step: float = 4.0
-    """updates for each environment step; ours, RLPD: 20"""
+    """updates for each environment step; ours"""
     learning_starts: int = 100
-    """environment steps before the first update that is made for them; ours"""
+    """environment steps before the first update that is made for them; they ask for none; ours"""
     reward: str = RULE
-    """who rewards the run: rule, classifier:FILE, human:PORT or human:keyboard; several with , (the first who has a verdict) or
-    + (the sum). Evaluation is always the rule's"""
+    """who rewards each step and says what is success: rule, classifier:FILE, human:PORT or human:keyboard; several with , (the
+    first who has a verdict) or + (the sum). Evaluation is always the rule's"""
     eval_every: int = 500
     """environment steps between two looks at the deterministic policy, 20 episodes each; they only draw the curve"""
     metrics_port: int | None = None
@@ -203,6 +205,10 @@ class Config(OnlineSetting):
     method: ClassVar[str] = "rlpd"
     shares: ClassVar[bool] = True
 
+    env_id: str = _ENV_ID
+    """which environment; one whose task has no scripted expert needs --demos 0. Several, with commas: each robot at each"""
+    robot: str = _ROBOT
+    """franka-fr3, franka-fer, arx-x5 or arx-l5. Several, as franka-fr3,arx-x5, train one policy, each at each task"""
     steps: int = 0
     """environment steps of training, of all bodies together; 0: as many as the task takes with each body, with margin over
     what the tuning seeds needed (ours)"""
