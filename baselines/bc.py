@@ -49,6 +49,7 @@ class Config(Setting):
     """What a run of behaviour cloning is."""
 
     method: ClassVar[str] = "bc"
+    relative: ClassVar[bool] = True
 
     updates: int = 4000
     """with one batch each; ours"""

@@ -65,6 +65,7 @@ class Setting:
 
     method: ClassVar[str]  # which baseline learns: its module's name
     shares: ClassVar[bool] = False  # whether one policy of it can have several bodies
+    relative: ClassVar[bool] = False  # whether it is told where objects are to the hand as well: baselines.relative
 
     env_id: str = _ENV_ID
     """which environment; demonstrations need one whose task has a scripted expert"""

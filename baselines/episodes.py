@@ -11,6 +11,7 @@ import gymnasium
 from baselines.config import Setting
 from baselines.experience import DEMOS, newest, of
 from baselines.pictures import Seen
+from baselines.relative import Relative
 from baselines.rewards import RULE, without_people
 from user_gym.core import F32, Policy
 from user_gym.embodiment import Embodied, Label, Turns
@@ -88,7 +89,9 @@ def _alone(config: Setting, render_mode: str | None) -> gymnasium.Env[Any, Any]:
         env.close()
         known = ", ".join(sorted(EXPERTS))
         raise BadOption("env_id", config.env_id, f"with demonstrations, a task that has an expert: {known}", "use --demos 0")
-    return Seen(env, config.side) if config.obs == "pixels" else env
+    if config.obs == "pixels":
+        return Seen(env, config.side)
+    return Relative(env) if config.relative and env.unwrapped.task.scene_keys else env  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def hand(env: gymnasium.Env[Any, Any], noise: float = 0.0, seed: int = 0) -> Any:
