@@ -2,6 +2,8 @@
 
 The state of an environment says behind the arm's own entries where objects are, pictures or not. A policy that is to see must
 not be told: those entries are cut off, in demonstrations, training, evaluation and play alike.
+
+Importing it registers "Seen-v0", see `make`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from user_gym.errors import BadOption, UnknownName
 
 STATE = 19  # entries that the state of every task begins with: docs/ids.md. Joints follow where they are controlled
+SEEN = "Seen-v0"
 OBJECT = 6  # entries of each object behind those
 
 
@@ -71,3 +74,21 @@ class Seen(gymnasium.ObservationWrapper[Any, Any, Any]):
         """What is left of an observation."""
         seen = {name: shrunk(observation[name], self._side) for name in self.observation_space.spaces if name != "state"}
         return {"state": observation["state"][: self._felt].copy(), **seen}
+
+
+def make(env_id: str, robot: str, side: int = 64, **own: Any) -> Seen:
+    """An environment as its pictures show it, by itself: for runs in which each robot has a process of its own.
+
+    Args:
+        env_id: as in gymnasium.make.
+        robot: as of that environment.
+        side: pixels.
+        **own: further options of that environment.
+
+    Raises:
+        UnknownName, BadOption: as that environment, and as Seen.
+    """
+    return Seen(gymnasium.make(env_id, robot=robot, obs="pixels", **own), side)
+
+
+gymnasium.register(SEEN, entry_point="baselines.pictures:make")

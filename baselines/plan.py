@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from baselines.config import Config
+from baselines.pictures import SEEN, STATE
 from baselines.rewards import asks_a_person, beside
 from user_gym.errors import BadOption, MissingExtra, UnknownName, WrongRun
 from user_gym.system import Buffer, Fresh, Mixture
@@ -33,14 +34,12 @@ if TYPE_CHECKING:
 
 _OF_THE_PLAN = {"tolerance", "asynchronous", "run_dir", "film", "eval_every", "eval_episodes", "experience", "where"}
 _OF_THE_PLAN |= {"metrics_port", "tensorboard", "wandb"}
-_OF_THE_ENV = {"env_id", "robot", "obs", "control", "hole_offset"}  # what a collector's kwargs may say of a setting
+_OF_THE_ENV = {"env_id", "robot", "obs", "side", "control", "hole_offset"}  # what a collector's kwargs may say of a setting
 _OF_THE_ROBOT = {"address", "twin", "robots", "env_ids"}  # and what does not matter where its policy acts again
 
 
 def config(options: Mapping[str, Any]) -> Config:
     """The configuration that options of a plan describe. Raises UnknownName, BadOption."""
-    if options.get("obs") == "pixels":
-        raise _from_pictures()
     known = {field.name for field in fields(Config)} - _OF_THE_PLAN
     for name in options:
         if name not in known:
@@ -50,8 +49,8 @@ def config(options: Mapping[str, Any]) -> Config:
 
 def agent(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, options: Mapping[str, Any]) -> Rlpd:
     """What learns, and whose policy acts. Raises BadOption."""
-    if any(space.dtype == "uint8" for space in observations.values()):
-        raise _from_pictures()
+    chosen = config(options)
+    _check_sight(observations, actions, chosen)
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -59,12 +58,20 @@ def agent(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, op
     from baselines.rlpd import Rlpd
 
     torch.set_num_threads(1)  # for networks this small, more threads only wait for each other
-    return Rlpd(observations, actions, config(options))
+    return Rlpd(observations, actions, chosen)
 
 
-def _from_pictures() -> BadOption:
-    # Its collectors step environments as they are, whose state tells where objects are: see baselines.pictures.
-    return BadOption("obs", "pixels", "'state' in runs of several processes", "one process: baselines.rlpd --obs pixels")
+def _check_sight(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, chosen: Config) -> None:
+    """Whether robots show what the agent is to learn from. Collectors step what the plan names, as it is."""
+    pictures = {str(space.shape) for space in observations.values() if space.dtype == "uint8"}
+    state, axes = (observations["state"].shape or (0,))[0], (actions.shape or (0,))[0]
+    felt = {STATE} if chosen.control == "tcp" else {STATE + axes, STATE + axes - 1}  # with and without a gripper's axis
+    shows = pictures == {str((chosen.side, chosen.side, 3))} and state in felt
+    if (chosen.obs == "pixels" and not shows) or (chosen.obs != "pixels" and pictures):
+        shown = f"robots show {' and '.join(pictures) or 'no pictures'} and a state of {state}"
+        cure = f"env = 'baselines.pictures:{SEEN}' of the collectors, with kwargs = {{ env_id = '{chosen.env_id}' }}"
+        allowed = f"'state', or 'pixels' with pictures of side {chosen.side} and no more state than the arm feels; {shown}"
+        raise BadOption("obs", chosen.obs, allowed, f"{cure}, and obs = 'pixels' of agent.options")
 
 
 def policy(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, **options: Any) -> Policy:
@@ -118,7 +125,8 @@ def learned(folder: Path, elsewhere: bool = False) -> tuple[Config, Callable[[],
     if plan.agent.make != "baselines.plan:agent":
         raise WrongRun(f"{folder} is a run of {plan.agent.make}; allowed: of baselines.plan:agent, which is RLPD")
     first = plan.collectors[0]
-    there = {"env_id": first.env, "robot": first.robot, **first.kwargs}
+    sees = first.env.rpartition(":")[2] == SEEN
+    there = {"env_id": first.env, "robot": first.robot, **({"obs": "pixels"} if sees else {}), **first.kwargs}
     if (others := sorted(there.keys() - _OF_THE_ENV - _OF_THE_ROBOT)) and not elsewhere:
         cure = "name by --env-id where it is to act, as that id is by default"
         raise BadOption(f"kwargs of {first.name!r}", ", ".join(others), ", ".join(sorted(_OF_THE_ENV | _OF_THE_ROBOT)), cure)

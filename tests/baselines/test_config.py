@@ -123,11 +123,25 @@ def test_from_pictures_fewer_and_smaller_updates_are_made_unless_told():
         Config(side=256)
 
 
-def test_runs_of_several_processes_learn_from_the_state():
-    space = gym.spaces.Dict({"state": gym.spaces.Box(-1, 1, (3,)), "wrist": gym.spaces.Box(0, 255, (8, 8, 3), np.uint8)})
-    for ask in (lambda: plan.config({"obs": "pixels"}), lambda: plan.agent(space, gym.spaces.Box(-1, 1, (2,)), {})):
-        with pytest.raises(UserGymError, match=r"obs 'pixels'; allowed: 'state' in runs of several processes"):
-            ask()
+@pytest.mark.parametrize(
+    ("width", "side", "options", "word"),
+    [
+        (19, 64, {}, r"bad obs 'state'.*robots show \(64, 64, 3\)"),
+        (19, 0, {"obs": "pixels"}, "bad obs 'pixels'.*robots show no pictures"),
+        (19, 128, {"obs": "pixels"}, r"pictures of side 64.*robots show \(128, 128, 3\)"),
+        (25, 64, {"obs": "pixels"}, "no more state than the arm feels.*and a state of 25"),  # it tells where an object is
+        (25, 64, {"obs": "pixels", "control": "joint", "demos": 0}, None),
+        (19, 32, {"obs": "pixels", "side": 32}, None),
+    ],
+)
+def test_runs_of_several_processes_learn_from_pictures_that_suit_and_are_not_told_more(width, side, options, word):
+    spaces = {"state": gym.spaces.Box(-1, 1, (width,)), "wrist": gym.spaces.Box(0, 255, (side, side, 3), np.uint8)}
+    shown = gym.spaces.Dict(spaces if side else {"state": spaces["state"]})
+    if word is None:
+        assert plan.agent(shown, gym.spaces.Box(-1, 1, (6,)), {"hidden": 8, **options}).encoder is not None
+        return
+    with pytest.raises(UserGymError, match=rf"{word}.*baselines.pictures:Seen-v0"):
+        plan.agent(shown, gym.spaces.Box(-1, 1, (6,)), options)
 
 
 def test_no_seed_lets_training_see_an_episode_of_the_evaluation():

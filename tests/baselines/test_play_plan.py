@@ -68,6 +68,15 @@ def test_it_acts_where_its_first_robot_did_and_elsewhere(tmp_path, acts):
     assert not np.array_equal(acts(), there)
 
 
+def test_a_policy_that_sees_acts_from_the_same_pictures(tmp_path, acts):
+    seeing = {**ALONE, "env": "baselines.pictures:Seen-v0", "kwargs": {"env_id": ALONE["env"], "side": 32}}
+    folder = begun(tmp_path / "run", seeing, options={"obs": "pixels", "side": 32})
+    learned(folder)
+    there = acts()
+    play(Play(folder.path, episodes=1))
+    assert np.array_equal(acts(), there)
+
+
 def test_a_policy_of_several_bodies_is_asked_which(tmp_path, acts):
     folder = begun(tmp_path / "run", TOGETHER, options={"robot": "franka-fr3,arx-x5"})
     learned(folder)
