@@ -39,10 +39,10 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
-# What suits each kind of observation. An update from pictures takes a hundred times as long.
+# What suits each kind of observation. An update from pictures takes some twenty times as long.
 _USUAL: dict[str, dict[str, int]] = {
     "state": {"members": 5, "updates": 3000, "batch_size": 256},
-    "pixels": {"members": 3, "updates": 2000, "batch_size": 64},
+    "pixels": {"members": 3, "updates": 500, "batch_size": 64},
 }
 _AT_ONCE = 256  # frames that are scored together: pictures take memory
 _MOST_MISSED = 0.9  # share of success frames: a classifier that misses more of them rewards next to nothing
@@ -69,7 +69,7 @@ class Options:
     hidden: int = 64
     """width of their two hidden layers"""
     updates: int = 0
-    """of each network; 0: 3000, from pictures 2000"""
+    """of each network; 0: 3000, from pictures 500"""
     batch_size: int = 0
     """frames per update, half of them success; 0: 256, from pictures 64"""
     learning_rate: float = 1e-3
