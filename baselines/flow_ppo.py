@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from baselines.agent_file import read, write
 from baselines.networks import spec_hash
-from baselines.vla_network import FLOW_STEPS, STATE, VlaNetwork
+from baselines.vla_network import STATE, VlaNetwork
 from user_gym.core import real, whole
 
 EXPERT = {"enter", "turn", "when", "makers", "leave"}  # parts of the model that make actions: what is trained
@@ -32,6 +32,8 @@ CLIPPED = 0.5  # largest norm of a gradient; PPO's usual
 class FlowPpoConfig:
     """How a flow is learned by PPO."""
 
+    flow_steps: int = 4
+    """of the way from noise to actions, while it learns and where it is served"""
     noise_level: float = 0.3
     """of the SDE; RLinf's 0.5 shook a peg off its hole too often"""
     epochs: int = 4
@@ -54,7 +56,7 @@ class FlowPpoConfig:
     """of starts, noise and the critic"""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("flow_steps", "epochs", "batch_size"):
             whole(name, getattr(self, name), 1)
         whole("seed", self.seed, 0)
         real("noise_level", self.noise_level, 1e-3, 1.0, "0.001 .. 1: the ODE alone has no likelihood")
@@ -167,7 +169,7 @@ class FlowPpo:
         pictures = {name: torch.from_numpy(np.stack([seen[name] for seen in observations])) for name in net.cameras}
         state = torch.from_numpy(np.stack([seen["state"][:STATE] for seen in observations]))
         memory = net.read(pictures, state, words.expand(rows, -1))
-        shape = (rows, FLOW_STEPS + 1, net.horizon, net.axes)
+        shape = (rows, self.config.flow_steps + 1, net.horizon, net.axes)
         ways = walked(net, memory, torch.randn(shape, generator=self._generator), self.config.noise_level)
         # The rule counts success within the time limit, so that is an end like any other, and the critic is told how far off.
         felt = (state - net.state_mean) / net.state_scale

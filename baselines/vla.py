@@ -33,7 +33,7 @@ try:
     from baselines.report import Clock
     from baselines.run_folder import Run, newest
     from baselines.vla_demos import CAMERAS, demonstrate, make, of_task, parse, prompt_of
-    from baselines.vla_network import STATE, VlaPolicy
+    from baselines.vla_network import FLOW_STEPS, STATE, VlaPolicy
     from baselines.vla_report import judgements, prompted, report, tenth
     from baselines.vla_sft import Sft
 except ModuleNotFoundError as error:
@@ -143,15 +143,16 @@ def _states(view: Any, most: int = 4096) -> NDArray[np.float32]:
     return view.sample(most, np.random.default_rng(0)).obs["state"][:, :STATE]
 
 
-def load(folder: Path, prompt: str | None = None) -> VlaPolicy:
+def load(folder: Path, prompt: str | None = None, steps: int | None = None) -> VlaPolicy:
     """The policy of the newest checkpoint of a run, or of one that went on from it. Raises WrongRun.
 
     Args:
         folder: of the run.
         prompt: for observations that have none; None: that of the run's first task.
+        steps: from noise to actions; None: as many as the run trained, or FLOW_STEPS where it trained no steps.
     """
     config, sft, prompts = reopened(folder, model_alone=True)
-    return sft.policy(prompt or prompts[config.tasks[0]])
+    return sft.policy(prompt or prompts[config.tasks[0]], steps or newest(folder)[0].get("flow_steps", FLOW_STEPS))
 
 
 def finished(folder: Path) -> tuple[VlaConfig, Sft, dict[str, str]]:

@@ -26,7 +26,7 @@ from user_gym.errors import BadOption, WrongWeights
 from user_gym.system.chunked import PREFIX, PROMPT
 
 WORDS, MOST_WORDS = 512, 12  # rows of the table of words; words of a prompt that are read
-FLOW_STEPS = 4  # of Euler's method, from noise to actions, and of what is reinforced; 8 did worse (docs/vla.md)
+FLOW_STEPS = 8  # of Euler's method, from noise to actions, where nothing else was trained
 
 
 class Block(nn.Module):
@@ -134,14 +134,14 @@ class VlaNetwork(nn.Module):
             x = block(x, memory)
         return self.leave(x)
 
-    def sample(self, memory: Tensor, noise: Tensor, prefix: Tensor | None = None) -> Tensor:
+    def sample(self, memory: Tensor, noise: Tensor, prefix: Tensor | None = None, steps: int = FLOW_STEPS) -> Tensor:
         """Actions (n, horizon, axes) of noise. They begin with `prefix` (n, d, axes), and the rest goes on from there."""
         x, fixed = noise, 0 if prefix is None else prefix.shape[1]
-        for step in range(FLOW_STEPS):
-            time = step / FLOW_STEPS
+        for step in range(steps):
+            time = step / steps
             if prefix is not None:
                 x = torch.cat([(1.0 - time) * noise[:, :fixed] + time * prefix, x[:, fixed:]], 1)
-            x = x + self.velocity(memory, x, torch.full((len(x),), time)) / FLOW_STEPS
+            x = x + self.velocity(memory, x, torch.full((len(x),), time)) / steps
         return x if prefix is None else torch.cat([prefix, x[:, fixed:]], 1)
 
 
@@ -186,10 +186,11 @@ class VlaPolicy:
         prompt: where an observation has none.
         axes: of the robot's actions; what the model has beyond is left out.
         seed: of what is drawn.
+        steps: from noise to actions.
     """
 
-    def __init__(self, net: VlaNetwork, prompt: str, axes: int, seed: int = 0) -> None:
-        self.net, self.prompt, self.axes = copy.deepcopy(net).eval(), prompt, axes
+    def __init__(self, net: VlaNetwork, prompt: str, axes: int, seed: int = 0, steps: int = FLOW_STEPS) -> None:
+        self.net, self.prompt, self.axes, self.steps = copy.deepcopy(net).eval(), prompt, axes, steps
         self.spec_hash = spec_hash({}, net)
         self.version = -1
         self._generator = torch.Generator().manual_seed(seed)
@@ -210,7 +211,7 @@ class VlaPolicy:
         prefix = self._begun(obs[PREFIX]) if PREFIX in obs else None
         with torch.inference_mode():
             memory = net.read(pictures, torch.from_numpy(obs["state"][None, :STATE]), words)
-            made = net.sample(memory, noise, prefix)
+            made = net.sample(memory, noise, prefix, self.steps)
         return ActionChunk(made[0, :, : self.axes].clamp(-1.0, 1.0).numpy().copy(), self.version)
 
     def _begun(self, actions: NDArray[Any]) -> Tensor:

@@ -3,8 +3,9 @@
     python -m baselines.vla_rl runs/vla-PegInsert-franka-fr3-seed0 --seed 0
 
 Begins with a run of `baselines.vla`; `baselines.flow_ppo` says how it learns. An SDE acts while it learns; judged, before
-and after, is the model as it is served, by its ODE. Only what makes actions is trained; what reads pictures, state and words
-stays as it was, so it is asked once for each observation. Collected chunks are learned from in one iteration and not kept.
+and after, is an ODE of as many steps, by which what was learned is served. Only what makes actions is trained; what reads
+pictures, state and words stays as it was, so it is asked once for each observation. Collected chunks are learned from in one
+iteration and not kept.
 
 A run that was interrupted goes on when the command is repeated. `vla.load` and `vla_serve` take what it made.
 """
@@ -120,7 +121,7 @@ def practise(agent: FlowPpo, twins: Sequence[Twin], words: Tensor, episodes: int
 def judged(agent: FlowPpo, env: Twin, config: VlaRlConfig, when: str) -> float:
     """Success rate of the model as it is served: chunks of the ODE, from noise that is drawn; `when` is told with progress."""
     turns, axes = agent.counted
-    with ChunkedPolicy(VlaPolicy(agent.net, prompt_of(env), axes, config.seed), horizon=turns) as policy:
+    with ChunkedPolicy(VlaPolicy(agent.net, prompt_of(env), axes, config.seed, config.flow_steps), horizon=turns) as policy:
         return evaluate(env, policy, config.eval_episodes, told=tenth(when), deterministic=False)[0]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from baselines.agent_file import read, write
 from baselines.networks import spec_hash
 from baselines.vla_demos import LABEL
-from baselines.vla_network import STATE, VlaNetwork, VlaPolicy, flow_loss, spelled
+from baselines.vla_network import FLOW_STEPS, STATE, VlaNetwork, VlaPolicy, flow_loss, spelled
 from user_gym.core import Batch, Weights
 
 if TYPE_CHECKING:
@@ -105,8 +105,8 @@ class Sft:
             self._optimiser.load_state_dict(kept["optimiser"])
             self._generator.set_state(kept["random"])
 
-    def policy(self, prompt: str) -> VlaPolicy:
-        """A policy with the model's parameters now; `prompt` is for observations that have none."""
-        policy = VlaPolicy(self.net, prompt, self.net.axes, self.config.seed)
+    def policy(self, prompt: str, steps: int = FLOW_STEPS) -> VlaPolicy:
+        """A policy with the model's parameters now; `prompt` is for observations that have none, `steps` as of VlaPolicy."""
+        policy = VlaPolicy(self.net, prompt, self.net.axes, self.config.seed, steps)
         policy.load(self.weights())
         return policy

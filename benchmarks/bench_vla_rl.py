@@ -37,6 +37,7 @@ class Row(NamedTuple):
     """Of one seed; successes are rates."""
 
     seed: int
+    tuned: float  # as fine-tuning serves it, in FLOW_STEPS; all others in the steps of the SDE
     before: float
     after: float
     again: tuple[float, float]  # both on other episodes
@@ -46,12 +47,12 @@ class Row(NamedTuple):
     cpu: float  # s, of reinforcement learning without evaluations
 
 
-def once_more(folder: Path, episodes: int) -> float:
-    """Success of a run's model in the first task, as it is served, over episodes that no run is judged by."""
+def once_more(folder: Path, episodes: int, steps: int) -> float:
+    """Success of a run's model in the first task, in as many steps, over episodes that no run is judged by."""
     config, _, _ = vla.reopened(folder, model_alone=True)
     with (
         closing(make(config.tasks[0], config.robot, config.side, config.cameras)) as env,
-        ChunkedPolicy(vla.load(folder), horizon=config.execute) as policy,
+        ChunkedPolicy(vla.load(folder, steps=steps), horizon=config.execute) as policy,
     ):
         return evaluate(env, policy, episodes, first_seed=AGAIN, deterministic=False)[0]
 
@@ -59,14 +60,23 @@ def once_more(folder: Path, episodes: int) -> float:
 def outcome(seed: int, folder: Path, sft: Mapping[str, Any], rl: Mapping[str, Any]) -> Row:
     """The two runs of one seed."""
     begun = vla.VlaConfig(**sft, seed=seed, run_dir=folder / f"sft-{seed}")
-    vla.main(begun)
+    task = begun.tasks[0]
+    tuned = vla.main(begun)["success"][task][task]
     config = VlaRlConfig(sft=begun.folder, seed=seed, run_dir=folder / f"rl-{seed}", **rl)
     found = vla_rl.main(config)
     curve = json.loads((config.folder / "state.json").read_text())["curve"]
     acting = [point["success_rate"] for point in curve if "success_rate" in point]
-    again = (once_more(begun.folder, config.eval_episodes), once_more(config.folder, config.eval_episodes))
+    again = [once_more(run, config.eval_episodes, config.flow_steps) for run in (begun.folder, config.folder)]
     return Row(
-        seed, found["before"], found["after"], again, acting, found["episodes"], found["env_steps"], found["train_cpu_s"]
+        seed,
+        tuned,
+        found["before"],
+        found["after"],
+        (again[0], again[1]),
+        acting,
+        found["episodes"],
+        found["env_steps"],
+        found["train_cpu_s"],
     )
 
 
@@ -77,17 +87,24 @@ def lifts(*pairs: Sequence[float]) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """As markdown."""
-    names = ["seed", *(f"{name}{which}" for which in ("", ", again") for name in ("before", "after", "lift"))]
+    names = [
+        "seed",
+        f"fine-tuned, {FLOW_STEPS} steps",
+        *(f"{name}{which}" for which in ("", ", again") for name in ("before", "after", "lift")),
+    ]
     names += ["episodes", "env steps", "s CPU", "of the SDE, by iteration"]
     lines = ["| " + " | ".join(names) + " |", "| --- " * len(names) + "|"]
     for row in rows:
         judged = lifts((row.before, row.after), row.again)
         acting = " ".join(f"{rate:.2f}" for rate in row.acting)
-        lines.append(f"| {row.seed} | {judged} | {row.episodes} | {row.env_steps} | {row.cpu:.0f} | {acting} |")
+        lines.append(
+            f"| {row.seed} | {row.tuned:.2f} | {judged} | {row.episodes} | {row.env_steps} | {row.cpu:.0f} | {acting} |"
+        )
     held = [row for row in rows if row.seed != TUNED]
     if len(held) > 1:
         first, again = (np.mean(pairs, 0) for pairs in ([(row.before, row.after) for row in held], [row.again for row in held]))
-        lines.append(f"| mean of those held out | {lifts(first, again)} | | | | |")
+        tuned = np.mean([row.tuned for row in held])
+        lines.append(f"| mean of those held out | {tuned:.2f} | {lifts(first, again)} | | | | |")
     return "\n".join(lines)
 
 
@@ -105,8 +122,8 @@ Began: {began}. Ended: {describe()}. torch {torch.__version__}.
 The machine is shared with others: seconds are of CPU, of collecting and updating, without evaluations. One process, one thread.
 
 {", ".join(sft["tasks"])}, pictures and prompt, {sft["demos"]} demonstrations, {sft["updates"]} updates on them.
-Then PPO of the flow as an SDE of {FLOW_STEPS} steps with noise level {one.noise_level:g}, {one.episodes} episodes in each
-iteration. Before and after: strict success of the model as it is served, by its ODE of as many steps from noise that is drawn,
+Then PPO of the flow as an SDE of {one.flow_steps} steps with noise level {one.noise_level:g}, {one.episodes} episodes in each
+iteration. Before and after: strict success of the model as what was learned is served, by an ODE of as many steps, noise drawn,
 over {one.eval_episodes} episodes, the same for all and none that was practised on; again: over as many others, looked at once.
 Of the SDE: of the episodes of each iteration. Hyperparameters were chosen on seed {TUNED}; the others are held out.
 
@@ -119,7 +136,7 @@ def test_each_seed_is_fine_tuned_reinforced_and_judged_twice(tmp_path: Path) -> 
     texts: list[str] = []
     bench((0,), tmp_path, sft, rl, texts.append)
     (text,) = texts
-    seed, before, after, lift, *again, episodes, steps, _, acting = (
+    seed, _, before, after, lift, *again, episodes, steps, _, acting = (
         cell.strip() for cell in text.splitlines()[-1].strip("|").split("|")
     )
     assert (seed, episodes, len(acting.split())) == ("0", "4", 2)
@@ -129,9 +146,9 @@ def test_each_seed_is_fine_tuned_reinforced_and_judged_twice(tmp_path: Path) -> 
 
 
 def test_the_mean_is_of_seeds_that_were_held_out() -> None:
-    rows = [Row(seed, 0.1 * seed, 0.2, (0.0, 0.5), (), 1, 1, 1.0) for seed in (0, 1, 3)]
+    rows = [Row(seed, 0.4, 0.1 * seed, 0.2, (0.0, 0.5), (), 1, 1, 1.0) for seed in (0, 1, 3)]
     *_, mean = table(rows).splitlines()
-    assert mean == "| mean of those held out | 0.20 | 0.20 | +0.00 | 0.00 | 0.50 | +0.50 | | | | |"
+    assert mean == "| mean of those held out | 0.40 | 0.20 | 0.20 | +0.00 | 0.00 | 0.50 | +0.50 | | | | |"
     assert "mean" not in table(rows[:2])
 
 

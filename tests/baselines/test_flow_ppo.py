@@ -193,6 +193,7 @@ def test_what_was_saved_goes_on_as_it_would_have(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"noise_level": 0.0}, "bad noise_level 0.0; allowed: 0.001 .. 1: the ODE alone has no likelihood"),
+        ({"flow_steps": 0}, "bad flow_steps 0"),
         ({"clip": 2.0}, "bad clip 2.0"),
         ({"discount": 1.1}, "bad discount 1.1"),
         ({"furthest": -1.0}, "bad furthest -1.0"),

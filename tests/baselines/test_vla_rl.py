@@ -16,7 +16,7 @@ from gymnasium.spaces import Box, Dict
 from baselines import vla, vla_rl
 from baselines.flow_ppo import FlowPpo, Learned
 from baselines.run_folder import Run
-from baselines.vla_network import FLOW_STEPS, MOST_WORDS, STATE, VlaNetwork
+from baselines.vla_network import MOST_WORDS, STATE, VlaNetwork
 from baselines.vla_rl import VlaRlConfig
 from user_gym.errors import BadOption, UnknownName, WrongRun
 
@@ -70,7 +70,7 @@ def test_every_chunk_of_every_episode_is_collected_once_and_in_order() -> None:
     begun = [2 * chunk for length in lengths for chunk in range((length + 1) // 2)]
     torch.testing.assert_close(found.view[:, -1], 1.0 - torch.tensor(begun) / 10)
     torch.testing.assert_close(found.view[:, -2], torch.tensor(begun).float())  # the state that was felt there
-    assert found.ways.shape == (14, FLOW_STEPS + 1, 4, 7)
+    assert found.ways.shape == (14, 5, 4, 7)
     assert len(found.memory) == 14
 
 
@@ -121,6 +121,7 @@ def test_one_command_goes_on_from_a_trained_model_and_what_it_made_can_be_loaded
     assert f"checkpoint  {tmp_path / 'rl' / 'checkpoint'}-{summary['env_steps']}-1.pt\n" in again
     policy, before = vla.load(tmp_path / "rl"), vla.load(tmp_path / "sft")
     assert (policy.prompt, policy.version) == ("insert the red peg into the hole of the board", 1)
+    assert (policy.steps, before.steps) == (4, 8)  # each as it was trained
     moved = {name for name, value in policy.net.state_dict().items() if not torch.equal(value, before.net.state_dict()[name])}
     assert any(name.startswith("makers") for name in moved)
     assert not any(name.startswith(("eyes", "readers", "words")) for name in moved)
