@@ -200,6 +200,23 @@ def test_the_expert_clears_the_table(robot, objects) -> None:
     assert all(outcomes(env, expert_of(env), 1))
 
 
+@pytest.mark.parametrize("off", [0.0, 0.003, 0.005, 0.008, 0.011])
+@pytest.mark.parametrize("held", [False, True])
+def test_there_is_no_place_beside_a_goal_where_the_hand_stands_still(off, held) -> None:
+    """A policy that copies it and errs by a millimetre would stay there."""
+    expert = TableCleanupExpert(TASK)
+    spot = np.array([BOX_AT[0] - 0.024, BOX_AT[1] + off, 0.07]) if held else np.array([*(BOX_AT[:2] + [off, -0.1]), 0.012])
+    where = scene(lid=OPEN, block=np.array([*spot, 0, 0, 0, 1.0]))
+    expert.watch(lambda: where)
+    height = 0.070 if held else 0.068
+    at = np.array([*(spot[:2] if held else BOX_AT[:2] - [0.0, 0.1]), height, 0, 0, 0])
+    at = replace(state(), tcp=at, gripper=np.float64(GRIPPED if held else HALF_OPEN))
+    expert.take_over(at)
+    step = expert.move(at)
+    assert np.abs(step[:2]).max() == pytest.approx(off, abs=1e-9)
+    assert step[2] < 0.0
+
+
 def test_an_expert_that_does_not_see_something_says_so() -> None:
     expert = TableCleanupExpert(TASK)
     with pytest.raises(NotReset, match="watch"):
@@ -212,23 +229,58 @@ def test_an_expert_that_does_not_see_something_says_so() -> None:
             expert.action(state())
 
 
-@pytest.mark.parametrize(("lifted", "closes"), [(0.0, False), (0.02, True)])
-def test_who_takes_over_carries_on_with_what_is_held(lifted, closes) -> None:
-    at = item("can", y=-0.1, up=lifted - FLOOR)
-    held = replace(state(), tcp=np.array([*at[:3], 0, 0, 0]), gripper=np.float64(0.3))
+def taken_over(tcp, gripper=0.5, **where) -> np.ndarray:
+    """The first action of who takes over from a hand there, in units of the action."""
+    at = replace(state(), tcp=np.array([*tcp, 0, 0, 0]), gripper=np.float64(gripper))
     expert = TableCleanupExpert(TASK)
-    expert.watch(lambda: scene(lid=OPEN, can=at))
-    expert.take_over(held)
-    assert (expert.action(held)[6] == -1.0) == closes
-
-
-@pytest.mark.parametrize(("x", "pushes"), [(AROUND[-1][0], True), (0.0, False)])
-def test_who_takes_over_behind_the_lid_pushes_on(x, pushes) -> None:
-    at = replace(state(), tcp=np.array([BOX_AT[0] + x, BOX_AT[1] + AROUND[-1][1], 0.12, 0, 0, 0]))
-    expert = TableCleanupExpert(TASK)
-    expert.watch(lambda: scene(lid=1.0))
+    expert.watch(lambda: scene(**where))
     expert.take_over(at)
-    assert (expert.action(at)[2] < 0) == pushes
+    return expert.action(at)
+
+
+GRIPPED, HALF_OPEN = 2 * HALF / TASK.width, 0.044 / TASK.width
+
+
+@pytest.mark.parametrize(
+    ("above", "lifted", "gripper", "closes", "lifts"),
+    [
+        (0.010, 0.0, HALF_OPEN, False, False),
+        (0.007, 0.0, 0.4, True, False),
+        (0.004, 0.0, GRIPPED, True, True),
+        (0.004, 0.02, GRIPPED, True, True),
+    ],
+)
+def test_who_takes_over_goes_on_closing_around_an_object_and_carrying_it(above, lifted, gripper, closes, lifts) -> None:
+    at = item("can", y=-0.1, up=lifted - FLOOR)
+    action = taken_over(at[:3] + [0, 0, above], gripper, lid=OPEN, can=at)
+    assert (action[6] == -1.0) == closes
+    assert (action[2] > 0.3) == lifts
+
+
+@pytest.mark.parametrize(("up", "opens"), [(0.003, True), (0.015, False)])
+def test_who_takes_over_in_the_box_lets_go_at_its_floor_and_then_leaves_upwards(up, opens) -> None:
+    at = item("block", -0.024, up=up)
+    where = {"lid": OPEN, "block": at, "can": item("can", y=-0.1)}
+    action = taken_over(at[:3], GRIPPED, **where)
+    assert (action[6] > -1.0) == opens
+    assert abs(action[:2]).max() < 0.1
+    leaves = taken_over(at[:3], HALF_OPEN, **where)
+    assert leaves[2] > 0.3
+    assert not leaves[:2].any()
+
+
+@pytest.mark.parametrize(
+    ("tcp", "goes"),
+    [
+        ((AROUND[0][0], 0.0), (0, -1)),  # over the box: back past the lid,
+        (AROUND[0], (-1, 0)),  # then to its side,
+        (AROUND[1], (0, 1)),  # behind it,
+        (AROUND[2], (1, 0)),  # and against it
+    ],
+)
+def test_who_takes_over_on_the_way_around_the_lid_goes_on_from_there(tcp, goes) -> None:
+    action = taken_over([*(BOX_AT[:2] + tcp), 0.14], 0.0, lid=1.2)
+    assert (np.sign(np.round(action[:2])) == goes).all()
 
 
 def test_infos_of_one_arm_and_of_many_tell_the_stage_from_the_first_on() -> None:
