@@ -38,6 +38,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "target_entropy": (-1000.0, 1000.0),
     "flow_steps": (1, 100),
     "patience": (1, math.inf),
+    "held": (1, math.inf),
     "eval_every": (1, math.inf),
     "eval_episodes": (1, math.inf),
 }

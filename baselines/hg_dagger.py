@@ -31,7 +31,7 @@ try:
     from baselines.episodes import hand, make
     from baselines.experience import DEMOS, OWN
     from baselines.online import Method, run
-    from baselines.supervisor import Supervisor
+    from baselines.supervisor import HELD, Supervisor
 except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
@@ -44,6 +44,7 @@ class Config(OnlineSetting):
     """What a run of HG-DAgger is."""
 
     method: ClassVar[str] = "hg-dagger"
+    relative: ClassVar[bool] = True
 
     demos: int = 2
     """successful demonstrations to begin with; ours: few, so that there is something to correct"""
@@ -58,6 +59,8 @@ class Config(OnlineSetting):
     patience: int = 60
     """periods without getting nearer after which the human takes over; ours: less interrupts the search for the hole, so that
     the human comes as often when the policy is good (benchmarks/results/corrections.md)"""
+    held: int = HELD
+    """periods that the human acts at least"""
     human_noise: float = 0.05
     """as demo_noise, of the human who corrects: the policy's mistakes make corrections varied enough; ours. With 0.1 half of
     what a policy learns of the search for the hole is noise (three tuning seeds: 0.86 0.72 0.92, with 0.05: 0.96 0.98 0.94)"""
@@ -100,7 +103,7 @@ def main(config: Config) -> dict[str, Any] | None:
     inner = make(config)
     with closing(inner), closing(inner if config.one_robot else make(config)) as judge:
         human = hand(inner, config.human_noise, HUMAN_SEED + config.seed)
-        env = Intervention(inner, Supervisor(judge.unwrapped.task, human, config.patience))  # pyright: ignore[reportAttributeAccessIssue]
+        env = Intervention(inner, Supervisor(judge.unwrapped.task, human, config.patience, config.held))  # pyright: ignore[reportAttributeAccessIssue]
         agent = Cloning(env.observation_space, env.action_space, config)  # pyright: ignore[reportArgumentType]
         method = Method(
             agent,

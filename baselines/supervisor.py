@@ -20,7 +20,7 @@ Left = Callable[[RobotState], float]
 
 NEARER = 0.05  # action steps, 1 mm: less than that is no progress
 GOING = 0.25  # action steps nearer than the policy ever came, 5 mm: help enough,
-HELD = 5  # and periods that the human acts at least
+HELD = 5  # and periods that the human acts at least, where nothing else is said
 STAGE = 50.0  # action steps that a stage of a long task counts: more than the way through it
 STANDS = 1.2  # rad: a lid that is open so far has not been pushed yet
 PER_RAD = 20.0  # action steps that a radian of the lid counts
@@ -64,16 +64,18 @@ class Supervisor:
         task: what is done; it has to be one of LEFT.
         hand: how the human would do it, going on from where the policy left off.
         patience: periods without getting nearer after which the human takes over.
+        held: periods that the human acts at least; in a long task there is more to show at a time.
 
     Raises:
-        BadOption: another task, or `patience` is below 1.
+        BadOption: another task, or `patience` or `held` is below 1.
     """
 
-    def __init__(self, task: Task, hand: ScriptedHand, patience: int) -> None:
+    def __init__(self, task: Task, hand: ScriptedHand, patience: int, held: int = HELD) -> None:
         if task.name not in LEFT:
             raise BadOption("task", task.name, f"one whose progress can be seen: {', '.join(sorted(LEFT))}")
         self._left = LEFT[task.name](task, hand)
         self._hand, self._patience = hand, whole("patience", patience, 1)
+        self._held = whole("held", held, 1)
         self._idle = np.zeros(len(task.action_scale) + task.moves_gripper, np.float32)
         self.reset()
 
@@ -92,7 +94,7 @@ class Supervisor:
         left = self._left(state)
         if self._acting:
             self._waited += 1
-            if left <= self._nearest - GOING and self._waited >= HELD:
+            if left <= self._nearest - GOING and self._waited >= self._held:
                 self._acting, self._nearest, self._waited = False, left, 0
         elif left <= self._nearest - NEARER:
             self._nearest, self._waited = left, 0

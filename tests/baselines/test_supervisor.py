@@ -32,9 +32,9 @@ class Hand(ScriptedHand):
         return np.full(6, 0.5)
 
 
-def orders(distances, hand=None) -> list[TeleopOrder]:
+def orders(distances, hand=None, **options) -> list[TeleopOrder]:
     """What the supervisor says of a policy that is so far from the goal, period by period."""
-    supervisor = Supervisor(TASK, hand or Hand(), PATIENCE)
+    supervisor = Supervisor(TASK, hand or Hand(), PATIENCE, **options)
     return [supervisor.read(SimpleNamespace(tcp=np.array([d, 0, 0, 0, 0, 0]))) for d in distances]
 
 
@@ -55,6 +55,13 @@ def test_help_ends_where_the_policy_is_nearer_than_it_ever_came_by_itself():
     assert acting([2.0] * 4 + [3.0, 2.9, 2.8, 2.7, 2.5, 1.8, 1.7, 1.6]) == [False] * 3 + [True] * 7 + [False] * 2
     again = [False] * 3 + [True]
     assert acting([2.0] * 4 + [1.7] * 8) == [*again, *[True] * 4, *again]  # not at once, and then it is watched as before
+
+
+def test_help_lasts_as_long_as_it_is_to_however_near_it_comes():
+    away = [2.0] * 4 + [1.5 - 0.1 * i for i in range(12)]
+    for held in (5, 9):
+        helped = [order.active for order in orders(away, held=held)]
+        assert helped == [False] * 3 + [True] * held + [False] * (len(away) - 3 - held)
 
 
 def test_the_hand_begins_anew_at_each_takeover_and_moves_only_then():
@@ -79,6 +86,8 @@ def test_a_task_whose_progress_cannot_be_seen_and_no_patience_are_refused():
         Supervisor(SimpleNamespace(name="PickPlace"), Hand(), 3)
     with pytest.raises(BadOption, match="patience 0"):
         Supervisor(TASK, Hand(), 0)
+    with pytest.raises(BadOption, match="held 0"):
+        Supervisor(TASK, Hand(), 1, held=0)
 
 
 def test_one_who_clears_the_table_as_the_expert_does_is_left_alone_to_the_end():
