@@ -45,7 +45,8 @@ class Relative(gymnasium.ObservationWrapper[Any, Any, Any]):
             [state.low, -fine[:3], low.ravel(), -fine, none, low.min(0), -fine[:4]],
             [state.high, fine[:3], high.ravel(), fine, none + 1.0, high.max(0), fine[:4]],
         )
-        both = gymnasium.spaces.Box(*(np.concatenate(end).astype(np.float32) for end in ends))
+        bounds = [np.concatenate(end).astype(np.float32) for end in ends]
+        both = gymnasium.spaces.Box(bounds[0], bounds[1])
         self.observation_space: gymnasium.spaces.Dict = gymnasium.spaces.Dict({**inside.spaces, "state": both})
 
     def observation(self, observation: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
