@@ -73,7 +73,7 @@ class Outbox(Conversation):
 
     def put(self, item: Chunk) -> None:
         """Take a chunk. Waits while too many are not acknowledged. Raises Closed, or what the owner has against one."""
-        self._wait(lambda: len(self._queue) < _CAPACITY)
+        self._wait(lambda: self._chunks < _CAPACITY)
         with self._changed:
             if self._failure is not None:
                 raise self._failure
@@ -84,11 +84,20 @@ class Outbox(Conversation):
             self._changed.notify_all()
 
     def tell(self, episode: int, success: bool) -> None:
-        """Send a verdict on an episode, after all that was put before; from any thread, and never waits."""
+        """Send a verdict on an episode, after all that was put before; from any thread, and never waits.
+
+        The newest of an episode counts: it takes the place of one that waits. The oldest item may be under way, and stays.
+        """
         with self._changed:
-            if self._closing:
-                say(f"the verdict on episode {episode} is not kept: the way to the buffer's owner is closed")
+            if self._closing or self._failure is not None:
+                why = "the way to the buffer's owner is closed" if self._failure is None else self._failure
+                say(f"the verdict on episode {episode} is not kept: {why}")
                 return
+            for k in range(1, len(self._queue)):
+                waiting = self._queue[k]
+                if isinstance(waiting, Verdict) and waiting.episode == episode:
+                    del self._queue[k]
+                    break
             self._queue.append(Verdict(episode, success))
             self._changed.notify_all()
 
@@ -120,6 +129,11 @@ class Outbox(Conversation):
             self._changed.notify_all()
         self._finish()
         return self._left
+
+    @property
+    def _chunks(self) -> int:
+        """Items that a robot's room is counted by: a person is nobody whom it waits for."""
+        return sum(not isinstance(item, Verdict) for item in self._queue)
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         began = time.monotonic()
@@ -153,7 +167,9 @@ class Outbox(Conversation):
                     return
             except PeerLost as error:
                 if given_up is not None and time.monotonic() > given_up:
-                    say(f"{len(self._queue)} chunks were not acknowledged: {error}")
+                    verdicts = len(self._queue) - self._chunks
+                    left = f"{self._chunks} chunks" + (f" and {verdicts} verdicts" if verdicts else "")
+                    say(f"{left} were not acknowledged: {error}")
                     return
                 self._report.set(outbox="waits for the buffer's owner")
                 time.sleep(_AGAIN[0])
