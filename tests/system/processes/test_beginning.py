@@ -15,8 +15,10 @@ import tempfile
 import numpy as np
 import pytest
 from running import plan_words
+from toy_training import chunk
 
 from user_gym.errors import BadOption, Busy, Unwritable, WrongRun
+from user_gym.system import Buffer
 from user_gym.system.processes import RunFolder, from_words
 from user_gym.system.processes.body import shared
 from user_gym.system.processes.journal import say
@@ -121,6 +123,34 @@ def test_a_run_that_is_given_more_steps_is_not_finished(folder):
     folder.begin(plan(steps=900))
     assert folder.finished() is None
     assert folder.plan().steps == 900
+
+
+def test_a_reward_that_was_misspelt_is_corrected_in_the_same_folder_until_there_is_experience(folder):
+    folder.begin(plan(reward="bogus"))
+    folder.begin(plan(reward="classifer:reward.npz"))  # its owner ended before it made a buffer
+    with Buffer.open(folder.buffer, durability="kill") as buffer:
+        folder.begin(plan(reward="classifier:reward.npz"))
+        assert folder.plan().reward == "classifier:reward.npz"
+        with pytest.raises(WrongRun, match="seed=0 there, 1 here"):
+            folder.compare(plan(reward="rule", seed=1))
+        buffer.append(chunk(3))
+        with pytest.raises(WrongRun, match=r"reward='classifier:reward.npz' there, 'rule' here"):
+            folder.begin(plan())
+        folder.begin(plan(reward="classifier:reward.npz", steps=900))
+
+
+def test_a_person_may_be_asked_at_another_port_when_a_run_goes_on(folder):
+    folder.begin(plan(reward="human:18477,rule"))
+    with Buffer.open(folder.buffer, durability="kill") as buffer:
+        buffer.append(chunk(3))
+    folder.begin(plan(reward="human:0,rule"))
+    assert folder.plan().reward == "human:0,rule"
+    for other in ("rule", "human:0", "human:0,classifier:a.npz"):
+        with pytest.raises(WrongRun, match="reward="):
+            folder.compare(plan(reward=other))
+    assert plan(reward="classifier:human:1").differences(plan(reward="classifier:human:2"))
+    own = {"judge": "a:b"}
+    assert plan(reward="human:1", **own).differences(plan(reward="human:2", **own))
 
 
 def test_sockets_of_a_deep_folder_lie_elsewhere_and_are_this_users_alone(tmp_path, monkeypatch):

@@ -25,6 +25,7 @@ from typing import Any
 
 from user_gym.errors import Unwritable, WrongRun
 from user_gym.system.atomic_file import explained, read_json, write_json
+from user_gym.system.buffer import Buffer
 from user_gym.system.processes.plan import Plan, from_words
 from user_gym.system.weights import forget
 
@@ -48,9 +49,17 @@ class RunFolder:
         there = self.plan() if self.plan_file.exists() else None
         if there is None and self.path.exists() and (not self.path.is_dir() or {f.name for f in self.path.iterdir()} - _BEGUN):
             raise WrongRun(f"{self.path} is there and holds no run of several processes; choose another --run-dir")
-        if there is not None and (unlike := plan.differences(there)):
+        stored = there is None or plan.reward == there.reward or self._is_filled()
+        if there is not None and (unlike := plan.differences(there, stored)):
             raise WrongRun(f"{self.path} belongs to another plan: {'; '.join(unlike)}; choose another --run-dir or remove it")
         return there
+
+    def _is_filled(self) -> bool:
+        """Whether there is experience, or has been."""
+        if not self.buffer.exists():
+            return False
+        with Buffer.open(self.buffer, read_only=True) as buffer:
+            return buffer.stats()["transitions_ever"] > 0
 
     def make(self, plan: Plan) -> None:
         """Make the folder, and that of names, unless they are there. Raises WrongRun, NoSpace, Unwritable."""

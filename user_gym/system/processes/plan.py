@@ -23,6 +23,7 @@ BASELINE = "baselines.plan"  # RLPD's, from the checkout
 RULE = "rule"  # the reward that environments give themselves
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_PERSON = re.compile(r"(?<![^,+\s])human:\w+(?![^,+\s])")  # at a port, which is no part of who rewards
 _MORE = {"steps", "tolerance", "checkpoint_seconds", "patience", "hub"}  # what a run that goes on may be given anew
 
 
@@ -257,10 +258,22 @@ class Plan:
         """The plan for JSON; `from_words` is the inverse."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
-    def differences(self, other: Plan) -> list[str]:
-        """What keeps a run of the other plan from going on with this one, in words; empty where it may."""
+    def differences(self, other: Plan, stored: bool = True) -> list[str]:
+        """What keeps a run of the other plan from going on with this one, in words; empty where it may.
+
+        Args:
+            other: of the run.
+            stored: whether there is experience of it: until then somebody else may reward it.
+        """
         mine, theirs = self.words, other.words
-        return [f"{k}={theirs[k]!r} there, {mine[k]!r} here" for k in mine if k not in _MORE and mine[k] != theirs[k]]
+        same = not stored or self._rewarding == other._rewarding
+        may = _MORE | ({"reward"} if same else set())
+        return [f"{k}={theirs[k]!r} there, {mine[k]!r} here" for k in mine if k not in may and mine[k] != theirs[k]]
+
+    @property
+    def _rewarding(self) -> str:
+        """Who rewards, wherever a person is asked; the words of another judge are its own."""
+        return _PERSON.sub("human", self.reward) if self.judge == f"{BASELINE}:judge" else self.reward
 
 
 # Processes that are no collectors.
