@@ -80,10 +80,10 @@ def test_what_waits_is_counted_by_lane_as_it_goes_and_is_replaced():
 
 def test_the_newest_leaves_what_is_of_another_kind():
     outgoing = Outgoing({})
-    outgoing.put(Message(Kind.HAND, {"number": 1}))
     for number in range(3):
+        outgoing.put(Message(Kind.HAND, {"number": number}))
         outgoing.put(Message(Kind.BEAT, {"number": number}), newest=True)
-    assert outgoing.waiting(Lane.BEAT) == 2
+    assert outgoing.waiting(Lane.BEAT) == 3 + 1
 
 
 def test_a_greeting_that_nobody_hears_ends(monkeypatch):

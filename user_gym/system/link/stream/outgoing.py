@@ -70,8 +70,9 @@ class Outgoing:
         """
         queue = self._queues[message.kind.lane]
         made = _Transfer(message.kind, message.pack(), transfer, self._torn.get(transfer, 0))
-        while newest and queue and queue[-1].kind is message.kind and not queue[-1].begun:
-            self._nbytes[message.kind.lane] -= queue.pop().left
+        for old in [old for old in queue if newest and old.kind is message.kind and not old.begun]:
+            queue.remove(old)
+            self._nbytes[message.kind.lane] -= old.left
         queue.append(made)
         self._nbytes[message.kind.lane] += made.left
 
