@@ -14,6 +14,7 @@ after every seed, as far as it has got: by default to benchmarks/results/correct
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import statistics
 import tempfile
@@ -93,10 +94,11 @@ def outcome(
         unhelped = (hg_dagger.main(never) or {})["success_rate"]
     more = replace(cloning, demo_noise=config.human_noise)
     more = replace(more, updates=corrected["updates"], eval_every=corrected["updates"])
-    demos, control = config.demos, cloned
-    while control["labels"] < corrected["labels"]:  # the last demonstration is not cut short
-        demos = math.ceil(SURPLUS * demos * corrected["labels"] / control["labels"])
+    demos, labels, control = config.demos, cloned["labels"], None
+    while control is None or labels < corrected["labels"]:  # the last demonstration is not cut short
+        demos = math.ceil(SURPLUS * demos * corrected["labels"] / labels)
         control = bc.main(replace(more, demos=demos, run_dir=folder / f"control-{config.seed}-{demos}"))
+        labels = control["labels"]
     return Outcome(
         config.seed, cloned["success_rate"], unhelped, corrected["success_rate"], control["success_rate"],
         (cloned["labels"], corrected["labels"], control["labels"]), demos, corrected["episodes"],
@@ -200,6 +202,16 @@ def test_each_seed_is_cloned_corrected_and_compared_with_as_many_labels(tmp_path
         assert one.demos > 1
     assert table(found).count("\n") == 6
     assert outcome(config, tmp_path, start=(1.1, 1.2)) is None
+
+
+def test_the_control_is_trained_as_long_where_the_human_never_came(tmp_path):
+    few = {"eval_episodes": 1, "batch_size": 8, "hidden": 8, "demos": 1}
+    config = hg_dagger.Config(steps=20, patience=20, updates_before=10, updates_per_step=0.5, eval_every=20, **few)
+    one = outcome(config, tmp_path, start=(0.0, 1.0), alone=False)
+    assert one is not None
+    assert one.labels[0] == one.labels[1] <= one.labels[2]
+    controls = [json.loads(path.read_text()) for path in tmp_path.glob("control-*/summary.json")]
+    assert [control["updates"] for control in controls] == [20] * len(controls) != []
 
 
 def test_without_the_run_whose_human_never_comes_it_is_told_that_it_was_not_measured(tmp_path):
