@@ -172,7 +172,7 @@ class OnlineSetting(Setting):
     updates_per_step: float = 4.0
     """updates for each environment step; ours"""
     learning_starts: int = 100
-    """environment steps before the first update that is made for them; they ask for none; ours"""
+    """environment steps before the first update that is made for steps: these first ones ask for no updates; ours"""
     reward: str = RULE
     """who rewards each step and says what is success: rule, classifier:FILE, human:PORT or human:keyboard; several with , (the
     first who has a verdict) or + (the sum). Evaluation is always the rule's"""

@@ -46,6 +46,8 @@ class Config(OnlineSetting):
     method: ClassVar[str] = "hg-dagger"
     relative: ClassVar[bool] = True
 
+    env_id: str = "User/PegInsert-sim-v0"
+    """which environment; of the tasks whose progress the scripted human can see: PegInsert, Charger, TableCleanup"""
     demos: int = 2
     """successful demonstrations to begin with; ours: few, so that there is something to correct"""
     steps: int = 6000
@@ -60,7 +62,7 @@ class Config(OnlineSetting):
     """periods without getting nearer after which the human takes over; ours: less interrupts the search for the hole, so that
     the human comes as often when the policy is good (benchmarks/results/corrections.md)"""
     held: int = HELD
-    """periods that the human acts at least"""
+    """periods that the human acts at least; ours"""
     human_noise: float = 0.05
     """as demo_noise, of the human who corrects: the policy's mistakes make corrections varied enough; ours. With 0.1 half of
     what a policy learns of the search for the hole is noise (three tuning seeds: 0.86 0.72 0.92, with 0.05: 0.96 0.98 0.94)"""

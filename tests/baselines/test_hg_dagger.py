@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,11 @@ import torch
 from test_experience import chunk
 
 from baselines import bc, hg_dagger, online
+from baselines.config import Config as Rlpd
+from baselines.episodes import make
 from baselines.hg_dagger import LEARNED, Config, by_quarter
 from baselines.play import Play, play
+from baselines.relative import Relative
 from user_gym.errors import BadOption
 from user_gym.system import Buffer
 
@@ -92,6 +96,26 @@ def test_equal_seeds_give_equal_runs_human_included(tiny):
     a, b = (torch.load(tiny.folder / name / "checkpoint-120-120.pt", weights_only=True)["actor"] for name in ("a", "b"))
     assert torch.equal(a, b)
     assert all(run is not None for run in runs)
+
+
+def test_the_human_is_as_patient_and_helps_as_long_as_is_said(tiny, monkeypatch):
+    made = []
+
+    def supervisor(task, hand, patience, held):
+        made.append((patience, held))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hg_dagger, "Supervisor", supervisor)
+    with pytest.raises(KeyboardInterrupt):
+        hg_dagger.main(replace(tiny, patience=9, held=7))
+    assert made == [(9, 7)]
+
+
+def test_who_is_corrected_is_told_where_objects_are_to_the_hand():
+    task = {"env_id": "User/TableCleanup-sim-v0"}
+    with closing(make(Config(**task))) as corrected, closing(make(Rlpd(**task))) as plain:
+        assert isinstance(corrected, Relative)
+        assert not isinstance(plain, Relative)
 
 
 def test_without_demonstrations_there_is_no_policy_to_correct():
