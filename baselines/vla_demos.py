@@ -50,6 +50,8 @@ def parse(label: str) -> tuple[str, dict[str, Any]]:
     options: dict[str, Any] = {}
     for part in rest.split(",") if rest else ():
         option, given, value = part.partition("=")
+        if option == "obs":
+            raise BadOption("task", label, "options of the task without obs: a VLA sees pixels", "leave it out")
         if not option or not given or "'" in part:  # labels stand between quotes in conditions
             raise BadOption("task", label, "NAME or NAME:option=value,option=value, such as PegInsert:board=blue")
         try:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
-from baselines.run_folder import newest
-
 EVERY = 10  # episodes between two lines of progress
 
 
@@ -42,8 +40,7 @@ def report(folder: Path, results: Sequence[str], finished_before: bool) -> None:
         print(f"{folder} is finished; remove it or choose another --run-dir to train again")
     for line in results:
         print(line)
-    there = {"summary": folder / "summary.json", "checkpoint": newest(folder)[1], "buffer": folder / "buffer"}
-    for name, path in there.items():
-        if path.exists():
-            print(f"{name:12s}{path}")
+    for what in ("summary.json", "checkpoint-*.pt", "buffer"):  # what was removed meanwhile is no mistake
+        for path in sorted(folder.glob(what)):
+            print(f"{path.name.partition('-')[0].partition('.')[0]:12s}{path}")
     print(f"serve it    python -m baselines.vla_serve {folder}", flush=True)
