@@ -20,7 +20,7 @@ def read(flag: str, texts: Iterable[str]) -> dict[str, Any]:
             raise BadOption(flag, text, _ALLOWED)
         try:
             options[name] = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             cure = f"text has quotes in JSON: {name}='\"{value}\"'" if value.isidentifier() else str(error)
             raise BadOption(flag, text, _ALLOWED, cure) from error
     return options

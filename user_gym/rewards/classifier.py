@@ -171,9 +171,8 @@ class Classifier:
         seen = obs.get("state")
         if seen is None or seen.shape != self.network.mean.shape:
             given = sorted(obs) if seen is None else f"state of shape {seen.shape}"
-            raise BadOption(
-                "observation", given, f"a state of shape {self.network.mean.shape}", "train a classifier on this task"
-            )
+            allowed = f"a state of shape {self.network.mean.shape}"
+            raise BadOption("observation", given, allowed, "train a classifier on a buffer of such a run")
         for name, shape in self.network.pictures.items():
             picture = obs.get(name)
             if picture is None or picture.shape != shape or picture.dtype != np.uint8:

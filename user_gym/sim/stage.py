@@ -50,7 +50,9 @@ class Stage:
         placing, data = self.plant.placing, self._data
         wanted = (len(placing.stand), 7)
         if objects.shape != wanted or not np.isfinite(objects).all():
-            raise BadOption("objects", objects.tolist(), f"finite poses of shape {wanted}, of: {', '.join(placing.stand)}")
+            allowed = f"finite poses of shape {wanted}, of: {', '.join(placing.stand)}"
+            cure = "whoever steps a twin names its task's options: gymnasium.make(..., board='blue'), user-gym twin --option"
+            raise BadOption("objects", objects.tolist(), allowed, cure if len(objects) != wanted[0] else "")
         if joints.shape != (len(placing.joints),) or not np.isfinite(joints).all():
             raise BadOption("joints", joints.tolist(), f"{len(placing.joints)} finite numbers")
         placing.place(data.qpos, data.mocap_pos, data.mocap_quat, objects, joints)
