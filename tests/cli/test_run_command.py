@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import configparser
 import os
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,27 @@ def test_a_finished_run_says_what_next_where_we_know_it(folder, tmp_path, capsys
     write_json(other.finished_file, {"steps": 1514, "updates": 6000})
     assert main(["run", "--status", str(other.path)]) == 1
     assert "baselines.play" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["run", "my run"])
+def test_a_run_says_what_next_when_it_ends_and_each_time_after(plan, tmp_path, capsys, monkeypatch, name):
+    made = RunFolder(tmp_path / name)
+
+    class Program:
+        def run(self):
+            made.begin(from_words(tomllib.loads(PLAN)))
+            write_json(made.finished_file, {"steps": 101, "updates": 90})
+            return 0
+
+    monkeypatch.setattr("user_gym.cli.run._program", lambda *args: Program())
+    play = shlex.join(["python", "-m", "baselines.play", str(made.path)])
+    for words in ("finished: 101 steps (100 asked for), 90 updates", f"{made.path} is finished: "):
+        assert main(["run", str(plan), "--run-dir", str(made.path)]) == 0
+        said = capsys.readouterr().out
+        assert words in said
+        assert said.endswith(f"\nsee what it learned: {play}\n")
+    assert main(["run", "--status", str(made.path)]) == 1
+    assert capsys.readouterr().out.endswith(f"see what it learned: {play}\n")
 
 
 def test_a_plan_that_is_no_text_is_one_line(plan, capsys):

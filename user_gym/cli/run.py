@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 _SHOW = 5.0  # s between two lines
@@ -130,7 +131,8 @@ def _next(folder: Any, plan: Any) -> str:
     """What to do with a run that has learned: a line, where we know it."""
     from user_gym.system.processes.plan import BASELINE
 
-    return f"see what it learned: python -m baselines.play {folder.path}\n" if plan.agent.make == f"{BASELINE}:agent" else ""
+    known = plan.agent.make == f"{BASELINE}:agent"
+    return f"see what it learned: python -m baselines.play {quote(str(folder.path))}\n" if known else ""
 
 
 def _line(status: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -44,6 +45,17 @@ def toml(words: dict[str, Any]) -> str:
         return "[" + ", ".join(map(value, v)) + "]" if isinstance(v, list) else json.dumps(v)
 
     return "\n".join(f"{name} = {value(v)}" for name, v in words.items())
+
+
+def press(url: str, what: str) -> dict[str, Any]:
+    """A verdict, as a browser sends it; what was answered."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=10)
+    try:
+        connection.request("POST", what)
+        answer = connection.getresponse()
+        return json.loads(answer.read()) if answer.status == 200 else {}
+    finally:
+        connection.close()
 
 
 class Run:

@@ -9,8 +9,10 @@ import time
 import numpy as np
 import pytest
 from owning import Place
+from running import press
 
 from user_gym.errors import WrongRun
+from user_gym.system.processes import collecting
 from user_gym.system.processes.collecting import collect
 from user_gym.system.processes.ledger import Ledger
 from user_gym.system.processes.link import Report
@@ -25,8 +27,8 @@ def weights():
     return made
 
 
-def place(tmp_path, *names, **changes):
-    robots = [{"name": name, "env": "toy_robots:ToyRobot-v0", "robot": "toy", "kwargs": {}} for name in names]
+def place(tmp_path, *names, env="ToyRobot-v0", kwargs=None, **changes):
+    robots = [{"name": name, "env": f"toy_robots:{env}", "robot": "toy", "kwargs": kwargs or {}} for name in names]
     changes = {"tolerance": 1e6, "max_seconds": 0.5, **changes}
     return Place(tmp_path, collectors=robots, agent={"make": "toy_robots:agent"}, **changes)
 
@@ -69,6 +71,45 @@ def test_one_that_is_told_to_stop_is_not_done_and_the_next_goes_on_with_the_next
     assert not np.array_equal(chunks[0].obs["obs"][0], first.obs["obs"][0])  # nothing is drawn twice
 
 
+def test_a_judge_is_told_which_robot_it_judges_and_with_which_episode_it_begins(tmp_path, weights, monkeypatch):
+    seats = []
+    monkeypatch.setattr(collecting, "judged", lambda env, plan, seat: seats.append((seat.number, seat.first_episode)))
+    steps, begins = 0, []
+    for _ in range(2):
+        there = place(tmp_path, "left", "right", steps=steps + 40)
+        with there.open() as desk:
+            begins.append(desk.ledger.robots["right"].next_episode)
+            collected(there, weights, "right")
+            steps = desk.ledger.steps
+    assert begins[1] >= 3
+    assert seats == [(1, 0), (1, begins[1])]
+
+
+def test_after_a_restart_a_page_judges_the_episodes_that_are_new(tmp_path, weights):
+    pytest.importorskip("torch")
+    there = place(tmp_path, "left", steps=100)
+    with there.open() as desk:
+        assert collected(there, weights)[0]
+        old = desk.ledger.robots["left"].next_episode
+    slow = {"env": "JudgedRobot-v0", "kwargs": {"step": 0.005}}  # fewer episodes until the page is asked than there were before
+    there = place(tmp_path, "left", steps=10_000_000, reward="human:0,rule", **slow)
+    report, stop = Report(), threading.Event()
+    with there.open() as desk:
+        work = threading.Thread(target=collect, args=(there.plan, "left", there.caller(), weights, report, stop), daemon=True)
+        work.start()
+        url = wait(lambda: report.facts.get("address"))
+        wait(lambda: desk.ledger.robots["left"].next_episode > old)  # the page names the episode before until a new one begins
+        first = press(url, "/success")["episode"]
+        wait(lambda: desk.ledger.robots["left"].next_episode > first + 1)
+        assert press(url, f"/failure?episode={first}") == {"episode": first, "success": False}
+        label = f"source = 'left' AND episode = {first} AND verdict IS NOT NULL"
+        wait(lambda: "verdict" in desk.buffer.labels.names and len(desk.buffer.view(label)))
+        stop.set()
+        work.join(60.0)
+        assert first >= old >= 9
+        assert not len(desk.buffer.view(f"verdict IS NOT NULL AND episode < {old}"))
+
+
 def test_without_weights_no_robot_moves(tmp_path):
     there, stop = place(tmp_path, "left"), threading.Event()
     with there.open() as desk:
@@ -102,8 +143,8 @@ def random_of(buffer, name):
 def wait(what):
     pause = threading.Event()
     for _ in range(2000):
-        if what():
-            return
+        if found := what():
+            return found
         pause.wait(0.01)
     raise AssertionError("waited in vain")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import threading
 
 import numpy as np
 import pytest
 from owning import Place
-from running import plan_words
+from running import plan_words, press
 from toy_training import Toy, chunk
 
 from baselines import plan as rlpd_plan
@@ -38,17 +36,6 @@ def classifier(path, width=19):
     last = np.full((1, 1, 1), 225.0, np.float32)
     Network(zero, one, (first, second), (np.zeros((1, 1, 2), np.float32), last), 0.5).save(path)
     return f"classifier:{path}"
-
-
-def press(url, what):
-    """A verdict, as a browser sends it; what was answered."""
-    connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"), timeout=10)
-    try:
-        connection.request("POST", what)
-        answer = connection.getresponse()
-        return json.loads(answer.read()) if answer.status == 200 else {}
-    finally:
-        connection.close()
 
 
 def test_a_classifier_rewards_both_robots_and_their_demonstrations_whoever_is_killed(runs, tmp_path):

@@ -80,6 +80,15 @@ class WideRobot(ToyRobot):
 gymnasium.register("WideRobot-v0", WideRobot)
 
 
+class JudgedRobot(ToyRobot):
+    """One that somebody else may reward, who looks at neither of these."""
+
+    state = scene = None
+
+
+gymnasium.register("JudgedRobot-v0", JudgedRobot)
+
+
 def broken(robot="toy"):
     raise RuntimeError("the camera's library cannot be loaded")
 
