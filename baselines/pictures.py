@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from user_gym.core import whole
 from user_gym.errors import BadOption, UnknownName
 
 STATE = 19  # entries that the state of every task begins with: docs/ids.md. Joints follow where they are controlled
@@ -46,7 +47,8 @@ class Seen(gymnasium.ObservationWrapper[Any, Any, Any]):
         cameras: names of those that are seen; None: all.
 
     Raises:
-        BadOption: its pictures cannot be made so small, or it has no task that says which objects its state tells of.
+        BadOption: `side` is no number of pixels, its pictures cannot be made so small, or it has no task that says which
+            objects its state tells of.
         UnknownName: it has no such camera.
     """
 
@@ -55,7 +57,7 @@ class Seen(gymnasium.ObservationWrapper[Any, Any, Any]):
         task = getattr(env.unwrapped, "task", None)
         if task is None:
             raise BadOption("environment", env.unwrapped, "an environment of user_gym, whose task says what its state tells")
-        self._side = side
+        self._side = side = whole("side", side, 1)
         inside: Any = env.observation_space
         pictures = {name: space for name, space in inside.items() if space.dtype == np.uint8}
         for name in cameras or ():
@@ -88,6 +90,8 @@ def make(env_id: str, robot: str, side: int = 64, **own: Any) -> Seen:
     Raises:
         UnknownName, BadOption: as that environment, and as Seen.
     """
+    if "obs" in own:
+        raise BadOption("obs", own["obs"], "none: what this environment shows is pictures", "leave it out")
     return Seen(gymnasium.make(env_id, robot=robot, obs="pixels", **own), side)
 
 

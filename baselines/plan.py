@@ -69,9 +69,12 @@ def _check_sight(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.
     shows = pictures == {str((chosen.side, chosen.side, 3))} and state in felt
     if (chosen.obs == "pixels" and not shows) or (chosen.obs != "pixels" and pictures):
         shown = f"robots show {' and '.join(pictures) or 'no pictures'} and a state of {state}"
-        cure = f"env = 'baselines.pictures:{SEEN}' of the collectors, with kwargs = {{ env_id = '{chosen.env_id}' }}"
+        options = f"{{ env_id = 'what env was', side = {chosen.side} }}"
+        cure = f"env = 'baselines.pictures:{SEEN}' of the collectors, with kwargs = {options}"
+        if chosen.obs != "pixels":
+            cure += ", and obs = 'pixels' of agent.options"
         allowed = f"'state', or 'pixels' with pictures of side {chosen.side} and no more state than the arm feels; {shown}"
-        raise BadOption("obs", chosen.obs, allowed, f"{cure}, and obs = 'pixels' of agent.options")
+        raise BadOption("obs", chosen.obs, allowed, cure)
 
 
 def policy(observations: gymnasium.spaces.Dict, actions: gymnasium.spaces.Box, **options: Any) -> Policy:

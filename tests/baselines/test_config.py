@@ -140,8 +140,9 @@ def test_runs_of_several_processes_learn_from_pictures_that_suit_and_are_not_tol
     if word is None:
         assert plan.agent(shown, gym.spaces.Box(-1, 1, (6,)), {"hidden": 8, **options}).encoder is not None
         return
-    with pytest.raises(UserGymError, match=rf"{word}.*baselines.pictures:Seen-v0"):
+    with pytest.raises(UserGymError, match=rf"{word}.*baselines.pictures:Seen-v0.*'what env was', side = 64") as refused:
         plan.agent(shown, gym.spaces.Box(-1, 1, (6,)), options)
+    assert ("and obs = 'pixels' of agent.options" in str(refused.value)) == (options == {})
 
 
 def test_no_seed_lets_training_see_an_episode_of_the_evaluation():

@@ -64,6 +64,11 @@ def test_from_the_state_alone_objects_are_told():
 def test_what_cannot_be_seen_so_is_said():
     with pytest.raises(BadOption, match=r"bad picture \(8, 8, 3\); allowed: sides that are multiples of 3"):
         Seen(Pond(), 3)
+    for side in (0, "x", True):
+        with pytest.raises(BadOption, match=r"bad side .*a whole number, 1 or more"):
+            Seen(Pond(), side)
+    with pytest.raises(BadOption, match=r"bad obs 'state'; allowed: none.*leave it out"):
+        gym.make("baselines.pictures:Seen-v0", env_id="User/PegInsert-sim-v0", robot="franka-fr3", obs="state")
     with pytest.raises(UnknownName, match="unknown camera 'wrst'"):
         Seen(Pond(), 4, ("wrst",))
     blind = Pond()

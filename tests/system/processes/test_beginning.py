@@ -17,7 +17,7 @@ import pytest
 from running import plan_words
 from toy_training import chunk
 
-from user_gym.errors import BadOption, Busy, Unwritable, WrongRun
+from user_gym.errors import BadOption, Busy, UnknownName, Unwritable, WrongRun
 from user_gym.system import Buffer
 from user_gym.system.processes import RunFolder, from_words
 from user_gym.system.processes.body import shared
@@ -216,6 +216,14 @@ def test_robots_that_one_agent_cannot_learn_from_are_told_apart_before_any_of_th
     with pytest.raises(BadOption, match=r"robot 'third' .*-> float32\(2,\).*allowed: .*float32\(1,\), as 'left' has"):
         shared(plan(collectors=robots).collectors)
     assert not moved.exists()
+
+
+def test_an_environment_that_is_not_there_is_told_from_one_that_another_wraps():
+    seen = {"name": "left", "env": "baselines.pictures:Seen-v0", "robot": "franka-fr3", "kwargs": {"env_id": "bogus"}}
+    with pytest.raises(BadOption, match=r"kwargs of 'left' .*'bogus'.*baselines.pictures:Seen-v0 takes.*`bogus`"):
+        shared(plan(collectors=[seen]).collectors)
+    with pytest.raises(UnknownName, match=r"env 'baselines\.pictures:Sen-v0'"):
+        shared(plan(collectors=[{**seen, "env": "baselines.pictures:Sen-v0"}]).collectors)
 
 
 @pytest.mark.slow

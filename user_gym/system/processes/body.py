@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import parse_env_id
 
 from user_gym.errors import BadOption, UnknownName
 from user_gym.system.processes.journal import say
@@ -22,12 +23,21 @@ def build(plan: CollectorPlan) -> gymnasium.Env[Any, Any]:
     try:
         return gymnasium.make(plan.env, **kwargs)
     except gymnasium.error.NameNotFound as error:
+        if _is_known(plan.env):  # then it is one that this environment wraps
+            allowed = f"arguments that {plan.env} takes"
+            raise BadOption(f"kwargs of {plan.name!r}", kwargs, allowed, str(error)) from error
         cure = "name the module that registers it, as 'module:Id'"
         raise UnknownName("env", plan.env, [name for name in gymnasium.registry if "/" in name], cure) from error
     except ModuleNotFoundError as error:
         raise BadOption(f"env of {plan.name!r}", plan.env, "an id of a module that can be imported", str(error)) from error
     except TypeError as error:
         raise BadOption(f"kwargs of {plan.name!r}", kwargs, f"arguments that {plan.env} takes", str(error)) from error
+
+
+def _is_known(env_id: str) -> bool:
+    """Whether an environment of that name is registered, in whatever version; its module was imported."""
+    wanted = parse_env_id(env_id.rpartition(":")[2])[:2]
+    return any((spec.namespace, spec.name) == wanted for spec in gymnasium.registry.values())
 
 
 def shared(collectors: Sequence[CollectorPlan]) -> gymnasium.Env[Any, Any]:
