@@ -2,7 +2,7 @@
 
 What is done with an object depends on millimetres between it and the hand, while the state tells how far both are from a goal
 decimetres away. A small network that has to take the difference itself errs by as much as the tolerance of a grip; told it, and
-told it finely, a clone of TableCleanup does not stop beside an object (benchmarks/results/corrections.md).
+told it finely, clones of TableCleanup stop beside objects less often (benchmarks/results/corrections.md).
 """
 
 from __future__ import annotations

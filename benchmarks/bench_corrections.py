@@ -51,10 +51,10 @@ class Terms(NamedTuple):
 
 USUAL = Terms((0.3, 0.5), "0 to 4 and 10 to 16", {})
 TABLE = {  # an episode is ten insertions long
-    "demos": 16, "demo_noise": 0.05, "human_noise": 0.02, "steps": 24000, "patience": 20, "held": 60, "updates_before": 6000,
+    "demos": 24, "demo_noise": 0.05, "human_noise": 0.02, "steps": 40000, "patience": 20, "held": 60, "updates_before": 6000,
     "updates_per_step": 0.5, "batch_size": 256, "hidden": 256, "eval_episodes": 50,
 }  # fmt: skip
-TERMS: Mapping[str, Terms] = {"TableCleanup": Terms((0.0, 0.45), "0 to 2", TABLE)}
+TERMS: Mapping[str, Terms] = {"TableCleanup": Terms((0.0, 0.45), "0 to 2, and by what 30 to 32 came to with fewer", TABLE)}
 
 
 class Outcome(NamedTuple):
