@@ -123,6 +123,20 @@ def test_a_child_whose_work_is_done_is_not_due_and_one_that_ended_is(started):
     assert made.status["state"] == "done"
 
 
+@pytest.mark.parametrize("code", [STOPPED, -signal.SIGTERM])
+def test_why_a_child_failed_is_not_forgotten_when_it_is_told_to_stop(started, monkeypatch, code):
+    made, process = started
+    monkeypatch.setattr(child.Identity, "send", lambda self, number: None)
+    process.returncode = FAILED
+    made.ended()
+    process.returncode = None
+    made.start()
+    made.stop()
+    process.returncode = code
+    assert made.ended() == code
+    assert made.status["last_end"] == "ended with code 1"
+
+
 def test_why_a_child_was_killed_is_how_it_ended(started, monkeypatch):
     made, process = started
     sent = []

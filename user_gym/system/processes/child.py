@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from user_gym.system.processes.ends import Ends
-from user_gym.system.processes.exits import FAILED, FULL
+from user_gym.system.processes.exits import FAILED, FULL, STOPPED
 from user_gym.system.processes.folder import RunFolder
 from user_gym.system.processes.registry import Identity, holder, of
 from user_gym.system.processes.silence import MUTE, Silence
@@ -97,7 +97,8 @@ class Child:
             return None
         code = -signal.SIGKILL if self._process is None else self._process.returncode
         self._ends.add(code)
-        self.last = self._reason(code)
+        if not (self.told and code in (STOPPED, -signal.SIGTERM)):  # why it failed before is worth more
+            self.last = self._reason(code)
         self._process = self._identity = None
         return code
 
