@@ -123,7 +123,8 @@ def test_without_weights_no_robot_moves(tmp_path):
 
 
 def test_robots_share_the_random_steps_and_draw_different_episodes(tmp_path, weights):
-    there = place(tmp_path, "left", "right", steps=60, random_steps=9)
+    slow = {"step": 0.02}  # or one has taken all steps before the other has begun
+    there = place(tmp_path, "left", "right", kwargs=slow, steps=60, random_steps=9)
     with there.open() as desk:
         stops = [threading.Thread(target=collected, args=(there, weights, name), daemon=True) for name in ("left", "right")]
         for thread in stops:
