@@ -45,9 +45,10 @@ class UserGymError(Exception):
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """A question for who mistyped a name; "" where no known one is like it."""
-    close = get_close_matches(str(name), list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else ""
+    """A question for who mistyped a name; "" where no known one is like it. Dashes before options do not make them alike."""
+    bare = {one.lstrip("-"): one for one in known}
+    close = get_close_matches(str(name).lstrip("-"), bare, n=1)
+    return f"did you mean {bare[close[0]]!r}?" if close else ""
 
 
 class UnknownName(UserGymError, KeyError):

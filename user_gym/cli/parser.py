@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
+
+from user_gym.errors import nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,7 +28,6 @@ class Parser(argparse.ArgumentParser):
         super().error(message + (_meant(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""))
 
 
-def _meant(word: str, known: Sequence[str]) -> str:
-    bare = {name.lstrip("-"): name for name in known}  # else every option is like --help
-    close = difflib.get_close_matches(word.lstrip("-"), bare, 1)
-    return f"; did you mean {bare[close[0]]!r}?" if close else ""
+def _meant(word: str, known: Iterable[str]) -> str:
+    asked = nearest(word, known)
+    return asked and f"; {asked}"
