@@ -64,6 +64,8 @@ class Options:
     """false-positive rate, of frames and of episodes, below which the threshold is chosen"""
     obs: str = "state"
     """state, or pixels: the pictures of a run with --obs pixels and what the arm feels"""
+    picture_bytes: int = 8 << 30
+    """of memory, the most that pictures may take (8 GiB); more are refused before anything is learned"""
     members: int = 0
     """networks, of which the most doubtful counts; 0: 5, from pictures 3"""
     hidden: int = 64
@@ -82,7 +84,7 @@ class Options:
             raise BadOption("obs", self.obs, " | ".join(_USUAL))
         for name, usual in _USUAL[self.obs].items():
             object.__setattr__(self, name, getattr(self, name) or usual)
-        for name, least in (("members", 1), ("hidden", 1), ("updates", 1), ("batch_size", 2), ("seed", 0)):
+        for name, least in {"picture_bytes": 1, "members": 1, "hidden": 1, "updates": 1, "batch_size": 2, "seed": 0}.items():
             whole(name, getattr(self, name), least)
         real("max_false", self.max_false, sys.float_info.min, 1.0, "a rate above 0, at most 1")
         real("learning_rate", self.learning_rate, 1e-8, 1.0, "1e-8 .. 1")
@@ -175,7 +177,8 @@ def main(options: Options) -> dict[str, Any]:
     if not options.out.absolute().parent.is_dir():  # now, and not when all is learned
         raise BadOption("out", str(options.out), "a file in a folder that is there")
     with Buffer.open(options.buffer, read_only=True) as buffer:
-        parts = split(frames(buffer, options.where, options.success, options.obs == "pixels"), options.seed)
+        picture_bytes = options.picture_bytes if options.obs == "pixels" else 0
+        parts = split(frames(buffer, options.where, options.success, picture_bytes), options.seed)
     network = learn(parts[LEARN], options)
     chosen = threshold(scores(network, parts[CHOOSE]), parts[CHOOSE], options.max_false)
     reached = quality(scores(network, parts[REPORT]), parts[REPORT], chosen)

@@ -46,11 +46,17 @@ class Quality(NamedTuple):
     false_episodes: float  # share of the episodes with a frame that it takes wrongly for success
 
 
-def frames(buffer: Buffer, where: str, success: str, pictures: bool = False) -> Frames:
+def frames(buffer: Buffer, where: str, success: str, picture_bytes: int = 0) -> Frames:
     """Frames of a buffer that a condition selects, and which of them another one does.
 
+    Args:
+        buffer: of a run.
+        where: which frames.
+        success: which of them show success.
+        picture_bytes: of memory, the most that their pictures may take; 0: frames without pictures.
+
     Raises:
-        BadOption: the conditions are none, select nothing, or frames of unlike kinds; or there are no pictures.
+        BadOption: the conditions are none, select nothing, or frames of unlike kinds; or there are no pictures, or too many.
     """
     numbers = buffer.view(where).numbers()
     good = buffer.view(where).view(success).numbers()
@@ -72,8 +78,8 @@ def frames(buffer: Buffer, where: str, success: str, pictures: bool = False) -> 
             raise BadOption("buffer", sorted(chunk.obs), "observations with a state")
         rows = numbers[at:end] - first - (steps - len(chunk))  # a first step whose observation is gone is not in the chunk
         kept = rows >= 0
-        if pictures:
-            _show(shown, chunk, rows[kept], sum(map(len, states)), len(numbers))
+        if picture_bytes:
+            _show(shown, chunk, rows[kept], sum(map(len, states)), len(numbers), picture_bytes)
         states.append(chunk.obs["state"][1:][rows[kept]])
         done.append(numbers[at:end][kept])
         number = known.setdefault((chunk.source, chunk.episode), len(known))
@@ -87,12 +93,17 @@ def frames(buffer: Buffer, where: str, success: str, pictures: bool = False) -> 
     return Frames(np.concatenate(states), np.isin(kept, good), np.concatenate(episodes), np.arange(len(kept)), shown)
 
 
-def _show(shown: dict[str, U8], chunk: Chunk, rows: I64, at: int, room: int) -> None:
-    """Put pictures of a chunk's steps where their frames are, from `at` on; all of them have `room` together."""
+def _show(shown: dict[str, U8], chunk: Chunk, rows: I64, at: int, room: int, most: int) -> None:
+    """Put pictures of a chunk's steps where their frames are, from `at` on; all of them have `room` frames, of `most` bytes."""
     here = {name: column[1:] for name, column in chunk.obs.items() if column.dtype == np.uint8 and column.ndim == 4}
     if not here:
         raise BadOption("obs", "pixels", "state, where the buffer has no pictures", "show it a run with --obs pixels")
-    if not at:  # one piece for all: twice as much would be too much for some machines
+    if not at:  # one piece for all: each batch draws among all of them, and twice as much would be too much for some machines
+        needed = room * sum(column[0].nbytes for column in here.values())
+        if needed > most:
+            given = f"{needed:,}, of {room:,} frames"
+            cure = 'choose fewer frames, as by --where "episode < 500", or allow more by --picture-bytes'
+            raise BadOption("bytes of pictures", given, f"{most:,} or less, as they are held in memory", cure)
         shown |= {name: np.empty((room, *column.shape[1:]), np.uint8) for name, column in here.items()}
     if {name: column.shape[1:] for name, column in here.items()} != {name: of.shape[1:] for name, of in shown.items()}:
         raise _unlike("pictures of unlike cameras or sizes")

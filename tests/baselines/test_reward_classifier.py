@@ -165,7 +165,7 @@ def test_it_learns_from_pictures_what_the_state_does_not_tell(tmp_path, capsys) 
 def test_pictures_are_those_that_steps_led_to_in_each_part(tmp_path) -> None:
     with Buffer.open(tmp_path / "buffer") as buffer:
         fill(buffer, side=32)
-        found = frames(buffer, "episode > 4", "success AND terminated", pictures=True)
+        found = frames(buffer, "episode > 4", "success AND terminated", picture_bytes=1 << 30)
         stored = buffer.read(buffer.view("episode > 4").numbers())
         assert np.array_equal(found.pictures["eye"], stored.next_obs["eye"])
         for part in split(found, 0).values():
@@ -174,7 +174,19 @@ def test_pictures_are_those_that_steps_led_to_in_each_part(tmp_path) -> None:
             assert np.array_equal(one.seen(np.arange(12))["eye"], buffer.read(mine.numbers()).next_obs["eye"])
         fill(buffer, episodes=1, side=64, source="other")
         with pytest.raises(BadOption, match="one kind of robot"):
-            frames(buffer, "TRUE", "success AND terminated", pictures=True)
+            frames(buffer, "TRUE", "success AND terminated", picture_bytes=1 << 30)
+
+
+def test_more_pictures_than_memory_may_hold_are_refused_before_they_are_read(tmp_path) -> None:
+    with Buffer.open(tmp_path / "buffer") as buffer:
+        fill(buffer, episodes=30, side=32)
+    needed = 30 * 12 * 32 * 32 * 3
+    options = Options(tmp_path / "buffer", tmp_path / "r.npz", obs="pixels", picture_bytes=needed - 1, **QUICK)
+    with pytest.raises(BadOption, match=r"'1,105,920, of 360 frames'; allowed: 1,105,919 or less.*--where.*--picture-bytes"):
+        reward_classifier.main(options)
+    with Buffer.open(tmp_path / "buffer", read_only=True) as buffer:
+        assert len(frames(buffer, "TRUE", "success AND terminated", needed).pictures["eye"]) == 360
+        assert frames(buffer, "TRUE", "success AND terminated").pictures == {}
 
 
 def test_a_buffer_without_pictures_is_refused(folder) -> None:
@@ -219,6 +231,7 @@ def test_unlike_robots_are_refused(folder) -> None:
     "wrong",
     [
         {"members": -1},
+        {"picture_bytes": 0},
         {"obs": "picture"},
         {"max_false": 0.0},
         {"max_false": float("nan")},
