@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,24 @@ def test_info_says_what_is_there(path: Path, capsys: pytest.CaptureFixture[str])
     assert (group["source"], group["episodes"], group["transitions"], group["succeeded"]) == ("left", 3, 27, 1)
     assert content["stats"]["transitions"] == 27
     assert {"name": "obs.camera", "dtype": "uint8", "shape": [40, 40, 3]}.items() <= content["columns"][1].items()
+
+
+def test_info_counts_who_rewarded_and_what_cannot_be_read(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Buffer.open(path, durability="kill") as buffer:
+        for number in (3, 4):
+            (chunk,) = episode(9, number, source="left")
+            buffer.append(replace(chunk, reward_source=("rule",) * 7 + ("human",) * 2))
+    assert run("info", path) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    begin = lines.index(["REWARDED", "BY", "EPISODES", "STEPS"])
+    assert lines[begin + 1 : begin + 3] == [["human", "2", "4"], ["rule", "5", "41"]]
+    flip(segments(path)[0], 70)  # in the first block, of three steps
+    assert run("info", path, "--json") == 0
+    sources = json.loads(capsys.readouterr().out)["reward_sources"]
+    assert [(said["reward_source"], said["transitions"]) for said in sources] == [("human", 4), ("rule", 38), (None, 3)]
+    segments(path)[0].unlink()
+    assert run("info", path) == 0
+    assert "(cannot be read)  0         45" in capsys.readouterr().out
 
 
 def test_info_lists_labels(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from user_gym.cli.buffer.opening import add_path, existing, size
+from user_gym.cli.buffer.progress import Progress
+from user_gym.cli.buffer.rewarded import counted
 from user_gym.cli.table import table
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ def add(parts: Any) -> None:
     parser = parts.add_parser(
         "info",
         help="say what a buffer holds",
-        description="Say what a buffer holds: who collected how much with which robot, which columns there are, what was "
-        "labelled, and what it takes on the disk. A run may be writing it.",
+        description="Say what a buffer holds: who collected how much with which robot, who rewarded it, which columns there "
+        "are, what was labelled, and what it takes on the disk. A run may be writing it.",
     )
     add_path(parser)
     parser.add_argument("--json", action="store_true", help="for programs")
@@ -52,11 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
     from user_gym.system.buffer.store import Store
 
     path = existing(arguments.path)
-    with Store.open(path, read_only=True) as store:
+    with Store.open(path, read_only=True) as store, Progress("reading who rewarded: blocks") as progress:
         content: dict[str, Any] = {
             "path": str(path.resolve()),
             "stats": dict(store.stats()),
             "groups": _groups(store),
+            "reward_sources": counted(store, progress),
             "columns": _columns(store),
         }
     query = Query(connection.connect_reader(path))
@@ -112,11 +115,18 @@ def _page(content: dict[str, Any]) -> str:
     rows = [_row(group) for group in groups]
     head = ("ROBOT", "TASK", "KIND", "SOURCE", "EPISODES", "SUCCESS", "STEPS", "BY HAND", "POLICY", "SIZE", "COLLECTED")
     parts += ["", table(head, rows)]
+    parts += ["", table(("REWARDED BY", "EPISODES", "STEPS"), [_rewarded(said) for said in content["reward_sources"]])]
     parts += ["", _table_of_columns(content["columns"])]
     if content["labels"]:
         labels = [(v["name"], str(v["version"]), str(v["steps"]), _date(v["time"]), v["source"]) for v in content["labels"]]
         parts += ["", table(("LABEL", "VERSION", "STEPS", "WRITTEN", "BY"), labels)]
     return "\n".join(parts)
+
+
+def _rewarded(said: dict[str, Any]) -> tuple[str, ...]:
+    source = said["reward_source"]
+    name = "(cannot be read)" if source is None else source or "-"
+    return name, str(said["episodes"]), str(said["transitions"])
 
 
 def _table_of_columns(columns: list[dict[str, Any]]) -> str:
