@@ -35,7 +35,7 @@ try:
 
     from baselines.agent_file import read, write
     from baselines.episodes import GLANCE_SEED, demonstrate, evaluate, make
-    from baselines.experience import DEMOS, open_buffer
+    from baselines.experience import DEMOS, own_buffer
     from baselines.networks import Encoder, Ensemble, MeanPolicy, seen, spec_hash
     from baselines.online import GLANCE, film, frozen, rehearse, report
     from baselines.report import Clock, Live, draw_curve
@@ -226,7 +226,7 @@ def main(config: Config) -> dict[str, Any]:
         run.open()  # only now: a configuration that cannot be made leaves no folder
         summary = run.summary
         if summary is None:
-            with open_buffer(run.folder) as buffer:
+            with own_buffer(run) as buffer:
                 _fit(config, run, env, agent, buffer)
                 labels = len(buffer.view(DEMOS))
             summary = _conclude(config, run, env, agent, labels)

@@ -16,6 +16,7 @@ import gymnasium
 
 from baselines.config import Config, Setting
 from baselines.rewards import relabelled
+from baselines.run_folder import Run
 from user_gym.core import Chunk, Storage
 from user_gym.errors import BadOption, Gone
 from user_gym.system import Buffer, Counters, Fresh, Mixture, spec_hash
@@ -33,6 +34,23 @@ def open_buffer(folder: Path) -> Buffer:
     # "kill": nothing is lost when the process dies, and at most a second when the power does. The agent loses more then: all
     # since its last checkpoint. Waiting for the disk at each chunk would buy nothing.
     return Buffer.open(folder / "buffer", durability="kill")
+
+
+@contextmanager
+def own_buffer(run: Run) -> Iterator[Buffer]:
+    """The buffer of an open run. What fails before anything is in it leaves no new run behind."""
+    filled = False
+    try:
+        with open_buffer(run.folder) as buffer:
+            filled = True
+            try:
+                yield buffer
+            finally:
+                filled = buffer.stats()["transitions_ever"] > 0
+    except BaseException:
+        if not filled:
+            run.withdraw()
+        raise
 
 
 @contextmanager

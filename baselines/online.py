@@ -14,7 +14,7 @@ import numpy as np
 
 from baselines.config import OnlineSetting, Setting
 from baselines.episodes import GLANCE_SEED, bodies, demonstrate, evaluate, make
-from baselines.experience import OWN, counted, open_buffer
+from baselines.experience import OWN, counted, own_buffer
 from baselines.report import Clock, Live, draw_curve, sinks, write_film
 from baselines.rewards import check, judged
 from baselines.run_folder import Run
@@ -79,7 +79,7 @@ def run(
         if summary is not None:
             print(f"{folder.folder} is finished; remove it or choose another --run-dir to train again")
         else:
-            with open_buffer(folder.folder) as buffer:
+            with own_buffer(folder) as buffer:
                 done = _learn(config, folder, env, judge, method, buffer)
                 told = method.told(buffer) if done else {}
             if not done:

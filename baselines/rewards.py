@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,14 +53,19 @@ def meant(text: str) -> str:
 
 
 def check(text: str, env: gymnasium.Env[Any, Any]) -> None:
-    """Before anything is kept: whether all classifiers can be read and know the environment's state.
+    """Before anything is kept: whether all classifiers can be read and know the environment's state, and a keyboard is there.
 
     Raises:
         WrongRun: a file holds no classifier.
         BadOption: it was trained on another state.
+        MissingSystem: this process has no terminal.
     """
-    for term in (term for added in parse(text) for term in added if term.kind == CLASSIFIER):
-        Classifier.load(Path(term.argument)).check(env.observation_space)  # pyright: ignore[reportArgumentType]
+    for term in (term for added in parse(text) for term in added):
+        if term.kind == CLASSIFIER:
+            Classifier.load(Path(term.argument)).check(env.observation_space)  # pyright: ignore[reportArgumentType]
+        elif term.argument == KEYBOARD:
+            with closing(_keyboard()) as keyboard:
+                keyboard.connect()
 
 
 def asks_a_person(text: str) -> bool:

@@ -14,11 +14,13 @@ Each file appears whole or not at all, so a process that is killed leaves its ne
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,6 +31,7 @@ from user_gym.system import Counters
 from user_gym.system.atomic_file import explained, write_aside, write_json
 
 _BEFORE_CONFIG = {"lock", "config.json.tmp"}  # what a folder may hold whose process died before it wrote config.json
+_BEFORE_STEPS = ("buffer", "tensorboard", "wandb", "metrics.jsonl", "config.json")  # what there may be before a first step
 _EARLIER = "experience"  # where the layout before this one kept experience
 
 
@@ -48,6 +51,7 @@ class Run:
         self.curve: list[dict[str, Any]] = []
         self._agent = ""  # name of the newest checkpoint
         self._lock: IO[str] | None = None
+        self._anew = False  # whether this process began the run
 
     def open(self) -> None:
         """Make the folder, or recognise it; then it is this process's. Raises WrongRun, Busy, NoSpace, Unwritable."""
@@ -67,10 +71,11 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._hold()
         try:
-            if path.exists():
-                self._compare(path)
-            else:
+            self._anew = not path.exists()
+            if self._anew:
                 write_json(path, self.config)
+            else:
+                self._compare(path)
             for left in self.folder.glob("*.tmp"):  # by a process that was killed
                 left.unlink()
         except BaseException:
@@ -82,6 +87,22 @@ class Run:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def withdraw(self) -> None:
+        """Let go of a run that this process began and that has no checkpoint, as if there had been none.
+
+        For who knows that it has no experience either, and that its buffer is closed. Nothing else is removed.
+        """
+        if self._lock is None or not self._anew or self._newest.exists():
+            return
+        for name in _BEFORE_STEPS:
+            path = self.folder / name
+            with contextlib.suppress(OSError):  # why it failed is what is to be heard
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with contextlib.suppress(OSError):
+            (self.folder / "lock").unlink()  # while it is held: who opens this file now has lost, see `_hold`
+            self.folder.rmdir()  # unless somebody put something there
+        self.close()
 
     @property
     def total(self) -> float:
@@ -182,10 +203,21 @@ class Run:
             owner = file.read().strip() or "unknown"
             file.close()
             raise Busy(f"{self.folder} is in use by process {owner}; wait until it ends or choose another --run-dir") from None
+        if not _is_there(self.folder / "lock", file):
+            file.close()
+            raise Busy(f"{self.folder} was let go of by another process at this moment; try again")
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         self._lock = file
+
+
+def _is_there(path: Path, file: IO[str]) -> bool:
+    """Whether an open file still has its name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _named(path: Path) -> str | None:

@@ -14,7 +14,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-from baselines import online, rlpd
+from baselines import experience, online, rlpd
 from baselines.config import Config
 from user_gym.core import Acknowledgement, Chunk
 from user_gym.system import Buffer
@@ -41,7 +41,7 @@ def line(chunk: Chunk) -> str:
 
 def main(folder: Path, file: Path, seconds: float) -> None:
     told = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    append, open_buffer = Buffer.append, online.open_buffer
+    append, open_buffer = Buffer.append, experience.open_buffer
 
     def telling(self: Buffer, chunk: Chunk) -> Acknowledgement:
         answer = append(self, chunk)
@@ -55,7 +55,7 @@ def main(folder: Path, file: Path, seconds: float) -> None:
             threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
         return buffer
 
-    Buffer.append, online.open_buffer, online.GLANCE = telling, opening, 1
+    Buffer.append, experience.open_buffer, online.GLANCE = telling, opening, 1
     rlpd.main(replace(CONFIG, run_dir=folder))
 
 
