@@ -66,6 +66,11 @@ class Checkpoints:
         found = self._whole()
         return None if found is None else found[1]
 
+    def reached(self) -> Reached | None:
+        """How far that agent is. None, and raises, alike."""
+        found = self._whole()
+        return None if found is None else found[2]
+
     def _whole(self) -> tuple[Path, Path, Reached] | None:
         """The newest checkpoint that can be read: its file, its agent, its counters. A newer one that cannot is told of."""
         damaged: list[str] = []

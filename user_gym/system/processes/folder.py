@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import Any
 from user_gym.errors import Unwritable, WrongRun
 from user_gym.system.atomic_file import explained, read_json, write_json
 from user_gym.system.buffer import Buffer
+from user_gym.system.checkpoints import Checkpoints
 from user_gym.system.processes.plan import Plan, from_words
 from user_gym.system.weights import forget
 
@@ -45,17 +47,22 @@ class RunFolder:
         self.buffer, self.raw = self.path / "buffer", self.path / "raw"
 
     def compare(self, plan: Plan) -> Plan | None:
-        """The plan that is here already, None where there is none. Raises WrongRun unless `plan` may go on here."""
+        """The plan that is here already, None where there is none. Raises WrongRun unless `plan` may go on here.
+
+        Where nothing was made of the one that is here, any other may take its place.
+        """
         there = self.plan() if self.plan_file.exists() else None
         if there is None and self.path.exists() and (not self.path.is_dir() or {f.name for f in self.path.iterdir()} - _BEGUN):
             raise WrongRun(f"{self.path} is there and holds no run of several processes; choose another --run-dir")
-        stored = there is None or plan.reward == there.reward or self._is_filled()
-        if there is not None and (unlike := plan.differences(there, stored)):
+        if there is not None and (unlike := plan.differences(there)) and self._is_filled():
             raise WrongRun(f"{self.path} belongs to another plan: {'; '.join(unlike)}; choose another --run-dir or remove it")
         return there
 
     def _is_filled(self) -> bool:
-        """Whether there is experience, or has been."""
+        """Whether there is experience, or has been, or an agent that has learned."""
+        kept = Checkpoints(self.learner).reached()
+        if self.finished_file.exists() or (kept is not None and kept.updates > 0):
+            return True
         if not self.buffer.exists():
             return False
         with Buffer.open(self.buffer, read_only=True) as buffer:
@@ -76,8 +83,8 @@ class RunFolder:
         """
         self.make(plan)
         there = self.compare(plan)
-        if there is None:  # one that was here before, killed and removed, may have left its own
-            forget(self.digest)
+        if there is None or plan.differences(there):
+            self._begin_anew()
         if there != plan:
             write_json(self.plan_file, plan.words)
         with explained(self.path):
@@ -86,6 +93,14 @@ class RunFolder:
         finished = self.finished()
         if finished is not None and finished["steps"] < plan.steps:
             self.finished_file.unlink()
+
+    def _begin_anew(self) -> None:
+        """Let nothing of a plan that was here before, and came to nothing, reach this one: agent, counters, weights."""
+        forget(self.digest)  # of one that was killed and removed, too
+        with explained(self.path):
+            self.owner_file.unlink(missing_ok=True)
+            if self.learner.exists():
+                shutil.rmtree(self.learner)
 
     def plan(self) -> Plan:
         """The run's plan. Raises WrongRun where there is none."""

@@ -258,16 +258,10 @@ class Plan:
         """The plan for JSON; `from_words` is the inverse."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
-    def differences(self, other: Plan, stored: bool = True) -> list[str]:
-        """What keeps a run of the other plan from going on with this one, in words; empty where it may.
-
-        Args:
-            other: of the run.
-            stored: whether there is experience of it: until then somebody else may reward it.
-        """
+    def differences(self, other: Plan) -> list[str]:
+        """What keeps a run of the other plan from going on with this one, in words; empty where it may."""
         mine, theirs = self.words, other.words
-        same = not stored or self._rewarding == other._rewarding
-        may = _MORE | ({"reward"} if same else set())
+        may = _MORE | ({"reward"} if self._rewarding == other._rewarding else set())
         return [f"{k}={theirs[k]!r} there, {mine[k]!r} here" for k in mine if k not in may and mine[k] != theirs[k]]
 
     @property
