@@ -14,8 +14,8 @@ from user_gym.system.processes import outbox as module
 from user_gym.system.processes import owner
 
 
-def ended(**changes):
-    return chunk(3, source="left", truncated=np.array([False, False, True]), **changes)
+def ended(source="left", **changes):
+    return chunk(3, source=source, truncated=np.array([False, False, True]), **changes)
 
 
 def test_however_many_verdicts_wait_for_an_owner_no_chunk_does_and_the_newest_counts(tmp_path, monkeypatch):
@@ -89,3 +89,16 @@ def test_what_no_owner_took_is_counted(tmp_path, monkeypatch, capsys):
             outbox.tell(episode, True)
         assert not outbox.close(goodbye=False)
         assert words in capsys.readouterr().err
+
+
+def test_verdicts_behind_a_chunk_that_the_owner_refuses_are_said_to_be_lost(tmp_path, capsys):
+    place = Place(tmp_path)
+    with place.open():
+        outbox, _, _ = place.outbox()
+        assert outbox.open() is not None
+    outbox.put(ended(source="right"))
+    outbox.tell(0, True)
+    outbox.tell(1, True)
+    with place.open():
+        assert not outbox.close(goodbye=False)
+    assert "1 chunks and 2 verdicts were not acknowledged: a block of 'right'" in capsys.readouterr().err

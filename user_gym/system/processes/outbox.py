@@ -167,12 +167,21 @@ class Outbox(Conversation):
                     return
             except PeerLost as error:
                 if given_up is not None and time.monotonic() > given_up:
-                    verdicts = len(self._queue) - self._chunks
-                    left = f"{self._chunks} chunks" + (f" and {verdicts} verdicts" if verdicts else "")
-                    say(f"{left} were not acknowledged: {error}")
+                    self._say_lost(error)
                     return
                 self._report.set(outbox="waits for the buffer's owner")
                 time.sleep(_AGAIN[0])
+            except Exception as error:  # raised where the robot's chunks are put; a person who told of episodes hears no answer
+                with self._changed:
+                    self._failure = error  # at once: what is told from here on is said to be lost by `tell`
+                    if self._queue:
+                        self._say_lost(error)
+                raise
+
+    def _say_lost(self, error: Exception) -> None:
+        verdicts = len(self._queue) - self._chunks
+        left = f"{self._chunks} chunks" + (f" and {verdicts} verdicts" if verdicts else "")
+        say(f"{left} were not acknowledged: {error}")
 
     def _turn(self, leaving: bool) -> bool:
         """One exchange with the owner; whether it was the last."""
