@@ -9,9 +9,12 @@ import pytest
 from owning import Place
 from toy_training import chunk
 
-from user_gym.errors import WrongRun
+from user_gym.errors import PeerLost, WrongRun
+from user_gym.system.buffer.encoder import Encoder
 from user_gym.system.processes import outbox as module
 from user_gym.system.processes import owner
+from user_gym.system.processes.owner import Visit
+from user_gym.system.processes.wire import Message
 
 
 def ended(source="left", **changes):
@@ -102,3 +105,16 @@ def test_verdicts_behind_a_chunk_that_the_owner_refuses_are_said_to_be_lost(tmp_
     with place.open():
         assert not outbox.close(goodbye=False)
     assert "1 chunks and 2 verdicts were not acknowledged: a block of 'right'" in capsys.readouterr().err
+
+
+def test_what_a_killed_process_had_heard_of_a_person_does_not_take_the_place_of_a_later_word(tmp_path):
+    with Place(tmp_path).open() as desk:
+        early, late = Visit(desk), Visit(desk)
+        for visit in (early, late):
+            visit.answer(Message({"ask": "collector", "name": "left", "form": "f"}))
+        late.answer(Message({"ask": "block"}, Encoder().encode(ended()).data))
+        told = {"ask": "verdict", "episode": 0}
+        assert late.answer(Message({**told, "success": True}))["kept"]
+        with pytest.raises(PeerLost, match="has come again since"):
+            early.answer(Message({**told, "success": False}))
+        assert desk.buffer.labels.at("verdict", desk.buffer.numbers()).tolist() == [0, 0, 1]

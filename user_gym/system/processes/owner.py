@@ -75,8 +75,7 @@ class Desk:
     def store(self, name: str, visit: Visit, data: bytes) -> dict[str, Any]:
         """Put a collector's block into the buffer."""
         with self._storing[name]:
-            if self._holders.get(name) is not visit:
-                raise PeerLost(f"{name} has come again since; what its earlier process sent late is not taken")
+            self._require_holder(name, visit)
             self._begun[name] = time.monotonic()
             try:
                 block = read_block(data)
@@ -93,15 +92,17 @@ class Desk:
             self.ledger.stored(block, answer)
         return self.ledger.room(self.present)
 
-    def judge(self, name: str, words: Mapping[str, Any]) -> dict[str, Any]:
+    def judge(self, name: str, visit: Visit, words: Mapping[str, Any]) -> dict[str, Any]:
         """Keep a verdict on an episode of a collector, which sent the end of it before."""
         episode, success = _number(words, "episode"), words.get("success")
         if not isinstance(episode, int) or not isinstance(success, bool):
             raise BadBlock("verdict", dict(words), "an episode's number, and true or false")
-        try:
-            kept = write(self.buffer, name, episode, success)
-        except (NoSpace, Unwritable) as error:
-            return self._hold(error)
+        with self._storing[name]:
+            self._require_holder(name, visit)
+            try:
+                kept = write(self.buffer, name, episode, success)
+            except (NoSpace, Unwritable) as error:
+                return self._hold(error)
         self._has_room()
         return {"kept": kept, **self.ledger.room(self.present)}
 
@@ -124,6 +125,10 @@ class Desk:
             return self._hold(error)
         self._has_room()
         return {}
+
+    def _require_holder(self, name: str, visit: Visit) -> None:
+        if self._holders.get(name) is not visit:
+            raise PeerLost(f"{name} has come again since; what its earlier process sent late is not taken")
 
     def _hold(self, error: NoSpace | Unwritable) -> dict[str, Any]:
         if not self.full:
@@ -152,7 +157,7 @@ class Visit:
         if ask == "block" and self._name:
             return self._desk.store(self._name, self, bytes(message.data))
         if ask == "verdict" and self._name:
-            return self._desk.judge(self._name, words)
+            return self._desk.judge(self._name, self, words)
         if ask == "go" and self._name:
             self._wait(lambda seconds: ledger.limiter.insert(0, seconds), lambda: ledger.enough, _number(words, "wait"))
             return ledger.room(self._desk.present)
