@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from baselines.agent_file import read, write
 from baselines.networks import spec_hash
-from baselines.vla_network import STATE, VlaNetwork
+from baselines.vla_network import STATE, VlaNetwork, transition
 from user_gym.core import real, whole
 
 EXPERT = {"enter", "turn", "when", "makers", "leave"}  # parts of the model that make actions: what is trained
@@ -33,12 +33,12 @@ class FlowPpoConfig:
     """How a flow is learned by PPO."""
 
     flow_steps: int = 4
-    """of the way from noise to actions, while it learns and where it is served"""
+    """of the way from noise to actions"""
     noise_level: float = 0.3
     """of the SDE; RLinf's 0.5 shook a peg off its hole too often"""
     epochs: int = 4
     """over what was collected; fewer where the policy has moved far"""
-    batch_size: int = 128
+    batch_size: int = 256
     """chunks per update"""
     clip: float = 0.2
     """of the ratio of likelihoods"""
@@ -48,6 +48,8 @@ class FlowPpoConfig:
     """of what makes actions"""
     critic_rate: float = 3e-3
     """of the critic"""
+    critic_epochs: int = 4
+    """over what was collected; many more, and it knows the episodes by heart"""
     discount: float = 0.99
     """from one chunk to the next"""
     trace: float = 0.5
@@ -56,7 +58,7 @@ class FlowPpoConfig:
     """of starts, noise and the critic"""
 
     def __post_init__(self) -> None:
-        for name in ("flow_steps", "epochs", "batch_size"):
+        for name in ("flow_steps", "epochs", "batch_size", "critic_epochs"):
             whole(name, getattr(self, name), 1)
         whole("seed", self.seed, 0)
         real("noise_level", self.noise_level, 1e-3, 1.0, "0.001 .. 1: the ODE alone has no likelihood")
@@ -66,21 +68,6 @@ class FlowPpoConfig:
             real(name, getattr(self, name), 1e-8, 1.0, "1e-8 .. 1")
         for name in ("discount", "trace"):
             real(name, getattr(self, name), 0.0, 1.0, "0 .. 1")
-
-
-def transition(
-    net: VlaNetwork, memory: Tensor, place: Tensor, time: Tensor, size: float, level: float
-) -> tuple[Tensor, Tensor]:
-    """Mean (n, horizon, axes) and standard deviation (n, 1, 1) of where a way goes from `place` at `time` (n,) in `size`.
-
-    With x = (1 - t) noise + t action and velocity v, the mean of the noise given x is x - t v, and the score of x that over
-    t - 1. The ODE's drift plus half the variance times the score leaves the marginals as they are, whatever the variance;
-    this is Flow-GRPO's, level^2 (1 - t) / t, with t at least one step in the denominator. Level 0 is the ODE.
-    """
-    velocity, at = net.velocity(memory, place, time), time[:, None, None]
-    rate = level**2 / at.clamp_min(size)  # the variance over 1 - t, per unit of time
-    drift = velocity - 0.5 * rate * (place - at * velocity)
-    return place + size * drift, (rate * (1.0 - at) * size).sqrt()
 
 
 def walked(net: VlaNetwork, memory: Tensor, noise: Tensor, level: float) -> Tensor:
@@ -119,7 +106,7 @@ class Practice:
     """What was collected: a row for each chunk, those of an episode one after the other."""
 
     memory: Tensor  # (n, tokens, width)
-    view: Tensor  # (n, features) for the critic
+    told: Tensor  # (n, told) to the critic
     ways: Tensor  # (n, steps + 1, horizon, axes)
     episode: Tensor  # (n,)
     reward: Tensor  # (n,) sum over the chunk
@@ -141,10 +128,11 @@ class FlowPpo:
     Args:
         net: trained in place, as far as it makes actions.
         counted: actions of a chunk that are carried out, and axes of the robot.
+        told: numbers that the critic is told.
         config: how to learn.
     """
 
-    def __init__(self, net: VlaNetwork, counted: tuple[int, int], config: FlowPpoConfig) -> None:
+    def __init__(self, net: VlaNetwork, counted: tuple[int, int], told: int, config: FlowPpoConfig) -> None:
         self.net, self.counted, self.config, self.iterations = net, counted, config, 0
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(name.split(".")[0] in EXPERT)
@@ -152,28 +140,21 @@ class FlowPpo:
         self._generator = torch.Generator().manual_seed(config.seed)
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
-            inside = net.turn.shape[-1] + STATE + 1
-            layers = (nn.Linear(inside, 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, 1))
+            layers = (nn.Linear(told, 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, 1))
             self.critic = nn.Sequential(*layers)
-        rates = [
-            {"params": self._expert, "lr": config.learning_rate},
-            {"params": list(self.critic.parameters()), "lr": config.critic_rate},
-        ]
-        self._optimiser = torch.optim.Adam(rates)
+        self._optimiser = torch.optim.Adam(self._expert, config.learning_rate)
+        self._critic_optimiser = torch.optim.Adam(self.critic.parameters(), config.critic_rate)
         self._spec = spec_hash({}, net)  # so `vla.load` knows what was saved
 
     @torch.no_grad()
-    def draw(self, observations: Sequence[Seen], left: Sequence[float], words: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Memory, view and ways, as in Practice, for what is seen and the share of its time that each episode has left."""
+    def draw(self, observations: Sequence[Seen], words: Tensor) -> tuple[Tensor, Tensor]:
+        """Memory and ways, as in Practice, for what is seen."""
         net, rows = self.net, len(observations)
         pictures = {name: torch.from_numpy(np.stack([seen[name] for seen in observations])) for name in net.cameras}
         state = torch.from_numpy(np.stack([seen["state"][:STATE] for seen in observations]))
         memory = net.read(pictures, state, words.expand(rows, -1))
         shape = (rows, self.config.flow_steps + 1, net.horizon, net.axes)
-        ways = walked(net, memory, torch.randn(shape, generator=self._generator), self.config.noise_level)
-        # The rule counts success within the time limit, so that is an end like any other, and the critic is told how far off.
-        felt = (state - net.state_mean) / net.state_scale
-        return memory, torch.cat([memory.mean(1), felt, torch.tensor(left)[:, None]], 1), ways
+        return memory, walked(net, memory, torch.randn(shape, generator=self._generator), self.config.noise_level)
 
     def likelihood(self, memory: Tensor, ways: Tensor) -> Tensor:
         """Logarithms (n,) of the likelihoods of ways, now."""
@@ -185,7 +166,7 @@ class FlowPpo:
         with torch.no_grad():
             parts = zip(practice.memory.split(size), practice.ways.split(size), strict=True)
             before = torch.cat([self.likelihood(*part) for part in parts])
-            values = self.critic(practice.view)[:, 0]
+            values = self.critic(practice.told)[:, 0]
         # The critic learns from what was really earned, so a short trace does not have to wait for it to find out step by step.
         goal = advantages(practice.reward, torch.zeros_like(values), practice.episode, config.discount, 1.0)
         advantage = advantages(practice.reward, values, practice.episode, config.discount, config.trace)
@@ -197,30 +178,39 @@ class FlowPpo:
                 log_ratio = self.likelihood(practice.memory[rows], practice.ways[rows]) - before[rows]
                 ratio, gain = log_ratio.exp(), advantage[rows]
                 chosen = torch.minimum(ratio * gain, ratio.clamp(1.0 - config.clip, 1.0 + config.clip) * gain)
-                error = (self.critic(practice.view[rows])[:, 0] - goal[rows]).square()
                 self._optimiser.zero_grad()
-                (error.mean() - chosen.mean()).backward()
+                (-chosen.mean()).backward()
                 nn.utils.clip_grad_norm_(self._expert, CLIPPED)
                 self._optimiser.step()
                 moves.append(float((ratio - 1.0 - log_ratio).mean().detach()))  # Schulman's estimate of the divergence
             divergence, epochs = float(np.mean(moves)), epochs + 1
+        for _ in range(config.critic_epochs):
+            for rows in torch.randperm(len(goal), generator=self._generator).split(size):
+                self._critic_optimiser.zero_grad()
+                (self.critic(practice.told[rows])[:, 0] - goal[rows]).square().mean().backward()
+                self._critic_optimiser.step()
         self.iterations += 1
         spread, missed = (float(of.var(correction=0)) for of in (goal, goal - values))
         return Learned(divergence, epochs, 1.0 - missed / spread if spread else None)
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on exactly."""
-        parts = {"net": self.net, "critic": self.critic, "optimiser": self._optimiser}
-        state = {name: part.state_dict() for name, part in parts.items()}
+        state = {name: part.state_dict() for name, part in self._parts().items()}
         write(path, self._spec, state | {"random": self._generator.get_state(), "updates": self.iterations})
 
     def restore(self, path: Path) -> None:
         """Go on from what `save` wrote. Raises WrongRun."""
         kept = read(path, self._spec)
-        for name, part in {"net": self.net, "critic": self.critic, "optimiser": self._optimiser}.items():
+        for name, part in self._parts().items():
             part.load_state_dict(kept[name])
         self._generator.set_state(kept["random"])
         self.iterations = kept["updates"]
+
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "net": self.net, "critic": self.critic,
+            "optimiser": self._optimiser, "critic_optimiser": self._critic_optimiser,
+        }  # fmt: skip
 
 
 def advantages(reward: Tensor, value: Tensor, episode: Tensor, discount: float, trace: float) -> Tensor:

@@ -143,16 +143,19 @@ def _states(view: Any, most: int = 4096) -> NDArray[np.float32]:
     return view.sample(most, np.random.default_rng(0)).obs["state"][:, :STATE]
 
 
-def load(folder: Path, prompt: str | None = None, steps: int | None = None) -> VlaPolicy:
+def load(folder: Path, prompt: str | None = None, steps: int | None = None, noise_level: float | None = None) -> VlaPolicy:
     """The policy of the newest checkpoint of a run, or of one that went on from it. Raises WrongRun.
 
     Args:
         folder: of the run.
         prompt: for observations that have none; None: that of the run's first task.
         steps: from noise to actions; None: as many as the run trained, or FLOW_STEPS where it trained no steps.
+        noise_level: of the SDE that leads there, 0: the ODE; None: as the run trained it, or the ODE where it trained no steps.
     """
     config, sft, prompts = reopened(folder, model_alone=True)
-    return sft.policy(prompt or prompts[config.tasks[0]], steps or newest(folder)[0].get("flow_steps", FLOW_STEPS))
+    kept = {"flow_steps": FLOW_STEPS, "noise_level": 0.0} | newest(folder)[0]
+    level = kept["noise_level"] if noise_level is None else noise_level
+    return sft.policy(prompt or prompts[config.tasks[0]], steps or kept["flow_steps"], level)
 
 
 def finished(folder: Path) -> tuple[VlaConfig, Sft, dict[str, str]]:

@@ -134,15 +134,49 @@ class VlaNetwork(nn.Module):
             x = block(x, memory)
         return self.leave(x)
 
-    def sample(self, memory: Tensor, noise: Tensor, prefix: Tensor | None = None, steps: int = FLOW_STEPS) -> Tensor:
-        """Actions (n, horizon, axes) of noise. They begin with `prefix` (n, d, axes), and the rest goes on from there."""
+    def sample(
+        self,
+        memory: Tensor,
+        noise: Tensor,
+        prefix: Tensor | None = None,
+        steps: int = FLOW_STEPS,
+        level: float = 0.0,
+        added: Tensor | None = None,
+    ) -> Tensor:
+        """Actions (n, horizon, axes) of noise.
+
+        Args:
+            memory: (n, tokens, width) of `read`.
+            noise: (n, horizon, axes) to begin with.
+            prefix: (n, d, axes) that the actions begin with; the rest goes on from there.
+            steps: on the way.
+            level: of the noise of the SDE; 0: the ODE.
+            added: (n, steps, horizon, axes) normally distributed, what the SDE adds at each step; None: nothing.
+        """
         x, fixed = noise, 0 if prefix is None else prefix.shape[1]
         for step in range(steps):
             time = step / steps
             if prefix is not None:
                 x = torch.cat([(1.0 - time) * noise[:, :fixed] + time * prefix, x[:, fixed:]], 1)
-            x = x + self.velocity(memory, x, torch.full((len(x),), time)) / steps
+            x, deviation = transition(self, memory, x, torch.full((len(x),), time), 1.0 / steps, level)
+            if added is not None:
+                x = x + deviation * added[:, step]
         return x if prefix is None else torch.cat([prefix, x[:, fixed:]], 1)
+
+
+def transition(
+    net: VlaNetwork, memory: Tensor, place: Tensor, time: Tensor, size: float, level: float
+) -> tuple[Tensor, Tensor]:
+    """Mean (n, horizon, axes) and standard deviation (n, 1, 1) of where a way goes from `place` at `time` (n,) in `size`.
+
+    With x = (1 - t) noise + t action and velocity v, the mean of the noise given x is x - t v, and the score of x that over
+    t - 1. The ODE's drift plus half the variance times the score leaves the marginals as they are, whatever the variance;
+    this is Flow-GRPO's, level^2 (1 - t) / t, with t at least one step in the denominator. Level 0 is the ODE.
+    """
+    velocity, at = net.velocity(memory, place, time), time[:, None, None]
+    rate = level**2 / at.clamp_min(size)  # the variance over 1 - t, per unit of time
+    drift = velocity - 0.5 * rate * (place - at * velocity)
+    return place + size * drift, (rate * (1.0 - at) * size).sqrt()
 
 
 def flow_loss(
@@ -187,10 +221,14 @@ class VlaPolicy:
         axes: of the robot's actions; what the model has beyond is left out.
         seed: of what is drawn.
         steps: from noise to actions.
+        noise_level: of the SDE that leads there; 0: the ODE.
     """
 
-    def __init__(self, net: VlaNetwork, prompt: str, axes: int, seed: int = 0, steps: int = FLOW_STEPS) -> None:
-        self.net, self.prompt, self.axes, self.steps = copy.deepcopy(net).eval(), prompt, axes, steps
+    def __init__(
+        self, net: VlaNetwork, prompt: str, axes: int, seed: int = 0, steps: int = FLOW_STEPS, noise_level: float = 0.0
+    ) -> None:
+        self.net, self.prompt, self.axes = copy.deepcopy(net).eval(), prompt, axes
+        self.steps, self.noise_level = steps, noise_level
         self.spec_hash = spec_hash({}, net)
         self.version = -1
         self._generator = torch.Generator().manual_seed(seed)
@@ -205,13 +243,15 @@ class VlaPolicy:
         net = self.net
         pictures = {name: torch.from_numpy(shrunk(obs[name], net.side)[None]) for name in net.cameras}
         words = torch.from_numpy(spelled(str(obs.get(PROMPT, self.prompt)))[None])
-        noise = torch.zeros(1, net.horizon, net.axes)
+        noise, added = torch.zeros(1, net.horizon, net.axes), None
         if not deterministic:
             noise.normal_(generator=self._generator)
+            if self.noise_level:
+                added = torch.randn(1, self.steps, net.horizon, net.axes, generator=self._generator)
         prefix = self._begun(obs[PREFIX]) if PREFIX in obs else None
         with torch.inference_mode():
             memory = net.read(pictures, torch.from_numpy(obs["state"][None, :STATE]), words)
-            made = net.sample(memory, noise, prefix, self.steps)
+            made = net.sample(memory, noise, prefix, self.steps, self.noise_level, added)
         return ActionChunk(made[0, :, : self.axes].clamp(-1.0, 1.0).numpy().copy(), self.version)
 
     def _begun(self, actions: NDArray[Any]) -> Tensor:

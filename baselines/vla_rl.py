@@ -2,10 +2,9 @@
 
     python -m baselines.vla_rl runs/vla-PegInsert-franka-fr3-seed0 --seed 0
 
-Begins with a run of `baselines.vla`; `baselines.flow_ppo` says how it learns. An SDE acts while it learns; judged, before
-and after, is an ODE of as many steps, by which what was learned is served. Only what makes actions is trained; what reads
-pictures, state and words stays as it was, so it is asked once for each observation. Collected chunks are learned from in one
-iteration and not kept.
+Begins with a run of `baselines.vla`; `baselines.flow_ppo` says how it learns. The SDE that acts while it learns is judged,
+before and after, and served. Only what makes actions is trained; what reads pictures, state and words stays as it was, so it
+is asked once for each observation. Collected chunks are learned from in one iteration and not kept.
 
 A run that was interrupted goes on when the command is repeated. `vla.load` and `vla_serve` take what it made.
 """
@@ -19,10 +18,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import gymnasium
+import numpy as np
 
 from baselines.command import command
-from user_gym.core import whole
+from user_gym.core import Task, whole
 from user_gym.errors import MissingExtra, UnknownName
+from user_gym.robots import pose
 from user_gym.system import Counters
 from user_gym.system.atomic_file import write_json
 from user_gym.system.chunked import ChunkedPolicy
@@ -44,6 +45,7 @@ except ModuleNotFoundError as error:
     raise MissingExtra(error.name or "torch", "train") from error
 
 Twin = gymnasium.Env[Any, Any]
+NEAR = np.repeat([0.001, 0.02], 3)  # m, rad; what is nearer is told in proportion, what is farther by its logarithm
 PRACTICE_SEED = 10_000_000  # of a run's first episode, plus a million for each seed: none that anything is judged on
 
 
@@ -57,7 +59,7 @@ class VlaRlConfig(FlowPpoConfig):
     """one of that run's tasks; None: its first"""
     iterations: int = 14
     """of collecting and learning from it"""
-    episodes: int = 64
+    episodes: int = 128
     """of an iteration"""
     twins: int = 16
     """simulated robots side by side, whose chunks are made together"""
@@ -82,6 +84,22 @@ class VlaRlConfig(FlowPpoConfig):
         return self.run_dir or Path("runs") / f"vla-rl-{self.sft.name}-seed{self.seed}"
 
 
+def told(twin: Twin, left: float) -> Tensor:
+    """What the critic is told: the share of an episode's time that is left, and where each object really is, from the tool.
+
+    The rule counts success within the time limit, so that is an end like any other. The model sees neither; the critic, which
+    is gone when learning is over, may know what only a simulator does (Pinto et al. 2017, arXiv 1710.06542).
+    """
+    core: Any = twin.unwrapped
+    away = pose.to_chart(pose.compose(pose.inverse(pose.from_chart(core.state.tcp)), core.scene.poses))
+    return torch.from_numpy(np.append(left, np.arcsinh(away / NEAR)).astype(np.float32))
+
+
+def told_numbers(task: Task) -> int:
+    """How many numbers `told` gives of a task."""
+    return 1 + 6 * sum(body.mount != "tool" for body in task.bodies)
+
+
 def practise(agent: FlowPpo, twins: Sequence[Twin], words: Tensor, episodes: int, first_seed: int) -> Practice:
     """Collect episodes, as many at a time as there are twins. One that is over waits for the others of its round.
 
@@ -99,9 +117,10 @@ def practise(agent: FlowPpo, twins: Sequence[Twin], words: Tensor, episodes: int
         seen = {number: twin.reset(seed=first_seed + number)[0] for number, twin in busy.items()}
         passed = dict.fromkeys(busy, 0)
         while busy:
-            parts = agent.draw([seen[number] for number in busy], [1.0 - passed[number] / limit for number in busy], words)
-            drawn.append(parts)
-            chunks = parts[-1][:, -1, :turns, :axes].clamp(-1.0, 1.0).numpy()
+            known = torch.stack([told(twin, 1.0 - passed[number] / limit) for number, twin in busy.items()])
+            memory, ways = agent.draw([seen[number] for number in busy], words)
+            drawn.append((memory, known, ways))
+            chunks = ways[:, -1, :turns, :axes].clamp(-1.0, 1.0).numpy()
             for (number, twin), chunk in zip(list(busy.items()), chunks, strict=True):
                 earned = 0.0
                 for action in chunk:
@@ -114,14 +133,16 @@ def practise(agent: FlowPpo, twins: Sequence[Twin], words: Tensor, episodes: int
                 numbers.append(number)
                 rewards.append(earned)
     order = torch.tensor(numbers).argsort(stable=True)
-    memory, view, ways = (torch.cat(part)[order] for part in zip(*drawn, strict=True))
-    return Practice(memory, view, ways, torch.tensor(numbers)[order], torch.tensor(rewards)[order], successes / episodes, steps)
+    memory, known, ways = (torch.cat(part)[order] for part in zip(*drawn, strict=True))
+    episode, reward = torch.tensor(numbers)[order], torch.tensor(rewards)[order]
+    return Practice(memory, known, ways, episode, reward, successes / episodes, steps)
 
 
 def judged(agent: FlowPpo, env: Twin, config: VlaRlConfig, when: str) -> float:
-    """Success rate of the model as it is served: chunks of the ODE, from noise that is drawn; `when` is told with progress."""
+    """Success rate of the model as it is served: chunks of the SDE; `when` is told with progress."""
     turns, axes = agent.counted
-    with ChunkedPolicy(VlaPolicy(agent.net, prompt_of(env), axes, config.seed, config.flow_steps), horizon=turns) as policy:
+    served = VlaPolicy(agent.net, prompt_of(env), axes, config.seed, config.flow_steps, config.noise_level)
+    with ChunkedPolicy(served, horizon=turns) as policy:
         return evaluate(env, policy, config.eval_episodes, told=tenth(when), deterministic=False)[0]
 
 
@@ -166,7 +187,8 @@ def main(config: VlaRlConfig) -> dict[str, Any]:
         each = [closing(make(task, sft.robot, sft.side, sft.cameras)) for _ in range(config.twins)]
         twins = [stack.enter_context(twin) for twin in each]
         axes = (twins[0].action_space.shape or (0,))[0]
-        agent = FlowPpo(learned.net, (sft.execute, axes), config)
+        core: Any = twins[0].unwrapped
+        agent = FlowPpo(learned.net, (sft.execute, axes), told_numbers(core.task), config)
         run = stack.enter_context(closing(Run(config.folder, config.identity)))
         run.open()
         before = run.summary

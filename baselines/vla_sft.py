@@ -105,8 +105,8 @@ class Sft:
             self._optimiser.load_state_dict(kept["optimiser"])
             self._generator.set_state(kept["random"])
 
-    def policy(self, prompt: str, steps: int = FLOW_STEPS) -> VlaPolicy:
-        """A policy with the model's parameters now; `prompt` is for observations that have none, `steps` as of VlaPolicy."""
-        policy = VlaPolicy(self.net, prompt, self.net.axes, self.config.seed, steps)
+    def policy(self, prompt: str, steps: int = FLOW_STEPS, noise_level: float = 0.0) -> VlaPolicy:
+        """A policy with the model's parameters now; `prompt` is for observations that have none, the rest as of VlaPolicy."""
+        policy = VlaPolicy(self.net, prompt, self.net.axes, self.config.seed, steps, noise_level)
         policy.load(self.weights())
         return policy

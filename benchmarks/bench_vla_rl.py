@@ -37,7 +37,7 @@ class Row(NamedTuple):
     """Of one seed; successes are rates."""
 
     seed: int
-    tuned: float  # as fine-tuning serves it, in FLOW_STEPS; all others in the steps of the SDE
+    tuned: float  # as fine-tuning serves it, by the ODE in FLOW_STEPS; all others by the SDE
     before: float
     after: float
     again: tuple[float, float]  # both on other episodes
@@ -47,14 +47,15 @@ class Row(NamedTuple):
     cpu: float  # s, of reinforcement learning without evaluations
 
 
-def once_more(folder: Path, episodes: int, steps: int) -> float:
-    """Success of a run's model in the first task, in as many steps, over episodes that no run is judged by."""
-    config, _, _ = vla.reopened(folder, model_alone=True)
+def once_more(folder: Path, config: VlaRlConfig) -> float:
+    """Success of a run's model in the first task, by the SDE that was learned, over episodes that no run is judged by."""
+    sft, _, _ = vla.reopened(folder, model_alone=True)
+    served = vla.load(folder, steps=config.flow_steps, noise_level=config.noise_level)
     with (
-        closing(make(config.tasks[0], config.robot, config.side, config.cameras)) as env,
-        ChunkedPolicy(vla.load(folder, steps=steps), horizon=config.execute) as policy,
+        closing(make(sft.tasks[0], sft.robot, sft.side, sft.cameras)) as env,
+        ChunkedPolicy(served, horizon=sft.execute) as policy,
     ):
-        return evaluate(env, policy, episodes, first_seed=AGAIN, deterministic=False)[0]
+        return evaluate(env, policy, config.eval_episodes, first_seed=AGAIN, deterministic=False)[0]
 
 
 def outcome(seed: int, folder: Path, sft: Mapping[str, Any], rl: Mapping[str, Any]) -> Row:
@@ -66,7 +67,7 @@ def outcome(seed: int, folder: Path, sft: Mapping[str, Any], rl: Mapping[str, An
     found = vla_rl.main(config)
     curve = json.loads((config.folder / "state.json").read_text())["curve"]
     acting = [point["success_rate"] for point in curve if "success_rate" in point]
-    again = [once_more(run, config.eval_episodes, config.flow_steps) for run in (begun.folder, config.folder)]
+    again = [once_more(run, config) for run in (begun.folder, config.folder)]
     return Row(
         seed,
         tuned,
@@ -89,10 +90,10 @@ def table(rows: Sequence[Row]) -> str:
     """As markdown."""
     names = [
         "seed",
-        f"fine-tuned, {FLOW_STEPS} steps",
+        f"fine-tuned, ODE of {FLOW_STEPS} steps",
         *(f"{name}{which}" for which in ("", ", again") for name in ("before", "after", "lift")),
     ]
-    names += ["episodes", "env steps", "s CPU", "of the SDE, by iteration"]
+    names += ["episodes", "env steps", "s CPU", "of what was practised, by iteration"]
     lines = ["| " + " | ".join(names) + " |", "| --- " * len(names) + "|"]
     for row in rows:
         judged = lifts((row.before, row.after), row.again)
@@ -123,9 +124,9 @@ The machine is shared with others: seconds are of CPU, of collecting and updatin
 
 {", ".join(sft["tasks"])}, pictures and prompt, {sft["demos"]} demonstrations, {sft["updates"]} updates on them.
 Then PPO of the flow as an SDE of {one.flow_steps} steps with noise level {one.noise_level:g}, {one.episodes} episodes in each
-iteration. Before and after: strict success of the model as what was learned is served, by an ODE of as many steps, noise drawn,
-over {one.eval_episodes} episodes, the same for all and none that was practised on; again: over as many others, looked at once.
-Of the SDE: of the episodes of each iteration. Hyperparameters were chosen on seed {TUNED}; the others are held out.
+iteration. Before and after: strict success of the model by that SDE, as what was learned is served, over {one.eval_episodes}
+episodes, the same for all and none that was practised on; again: over as many others, looked at once.
+Of what was practised: of the episodes of each iteration. Hyperparameters were chosen on seed {TUNED}; the others are held out.
 
 {table(rows)}""")
 

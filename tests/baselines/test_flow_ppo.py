@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.flow_ppo import EXPERT, FlowPpo, FlowPpoConfig, Practice, advantages, log_likelihood, transition, walked
-from baselines.vla_network import FLOW_STEPS, MOST_WORDS, STATE, VlaNetwork, flow_loss
+from baselines.flow_ppo import EXPERT, FlowPpo, FlowPpoConfig, Practice, advantages, log_likelihood, walked
+from baselines.vla_network import FLOW_STEPS, MOST_WORDS, STATE, VlaNetwork, flow_loss, transition
 from user_gym.errors import BadOption, WrongRun
 
 torch.set_num_threads(1)
@@ -41,6 +41,13 @@ def test_without_noise_a_way_is_that_of_the_ode() -> None:
         ways = walked(net, memory(4), drawn, 0.0)
         torch.testing.assert_close(ways[:, -1], net.sample(memory(4), drawn[:, 0]))
         assert not torch.allclose(ways[:, -1], walked(net, memory(4), drawn, 0.5)[:, -1])
+
+
+def test_what_was_learned_is_served_by_the_way_it_acted() -> None:
+    net, drawn = small().double(), noise(4, 5, 2, 3)
+    with torch.no_grad():
+        served = net.sample(memory(4), drawn[:, 0], steps=4, level=0.5, added=drawn[:, 1:])
+        torch.testing.assert_close(served, walked(net, memory(4), drawn, 0.5)[:, -1])
 
 
 def test_the_likelihood_of_a_way_is_that_of_its_noise_over_the_volume_it_was_stretched_to() -> None:
@@ -100,9 +107,9 @@ def test_advantages_are_sums_of_what_was_better_than_expected_within_an_episode(
 
 def collected(agent: FlowPpo, rows: int = 128) -> Practice:
     """Chunks of one action, rewarded where it is above 0."""
-    parts = agent.draw([OBS] * rows, [1.0] * rows, WORDS)
-    reward = (parts[-1][:, -1, 0, 0] > 0.0).float()
-    return Practice(*parts, torch.arange(rows), reward, float(reward.mean()), rows)
+    memory, ways = agent.draw([OBS] * rows, WORDS)
+    reward = (ways[:, -1, 0, 0] > 0.0).float()
+    return Practice(memory, torch.ones(rows, 1), ways, torch.arange(rows), reward, float(reward.mean()), rows)
 
 
 def two_modes() -> VlaNetwork:
@@ -122,11 +129,11 @@ def two_modes() -> VlaNetwork:
 
 def test_a_flow_with_two_modes_learns_to_prefer_the_one_that_is_rewarded() -> None:
     net = two_modes()
-    agent = FlowPpo(net, (1, 1), FlowPpoConfig(learning_rate=1e-3, furthest=1.0))
+    agent = FlowPpo(net, (1, 1), 1, FlowPpoConfig(learning_rate=1e-3, furthest=1.0))
     before = {name: value.clone() for name, value in net.state_dict().items()}
 
     def preferred() -> float:
-        read = agent.draw([OBS], [1.0], WORDS)[0]
+        read = agent.draw([OBS], WORDS)[0]
         with torch.no_grad():
             return float((net.sample(read.expand(500, -1, -1), noise(500, 1, 1).float()) > 0.0).float().mean())
 
@@ -139,28 +146,28 @@ def test_a_flow_with_two_modes_learns_to_prefer_the_one_that_is_rewarded() -> No
 
 
 def test_a_policy_that_has_not_learned_yet_has_moved_nowhere() -> None:
-    agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig(learning_rate=1e-8, epochs=2))
+    agent = FlowPpo(small(1, 1), (1, 1), 1, FlowPpoConfig(learning_rate=1e-8, epochs=2))
     told = agent.update(collected(agent))
     assert told.divergence == pytest.approx(0.0, abs=1e-6)
     assert told.epochs == 2
 
 
 def test_updates_end_when_the_policy_has_moved_far() -> None:
-    agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig(learning_rate=1e-2, furthest=0.0))
-    assert agent.update(collected(agent, 256)).epochs == 1  # the second batch has seen what the first one did
+    agent = FlowPpo(small(1, 1), (1, 1), 1, FlowPpoConfig(learning_rate=1e-2, furthest=0.0))
+    assert agent.update(collected(agent, 512)).epochs == 1  # the second batch has seen what the first one did
 
 
 def test_the_critic_comes_to_expect_what_there_is_to_earn() -> None:
-    agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig(learning_rate=1e-8, batch_size=32))
+    agent = FlowPpo(small(1, 1), (1, 1), 1, FlowPpoConfig(learning_rate=1e-8, batch_size=32))
     practice = collected(agent, 64)
     for _ in range(20):
         agent.update(practice)
     with torch.no_grad():
-        assert float(agent.critic(practice.view).mean()) == pytest.approx(practice.success, abs=0.05)
+        assert float(agent.critic(practice.told).mean()) == pytest.approx(practice.success, abs=0.05)
 
 
 def test_where_all_episodes_earned_the_same_there_is_no_variance_to_explain() -> None:
-    agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig())
+    agent = FlowPpo(small(1, 1), (1, 1), 1, FlowPpoConfig())
     practice = collected(agent, 64)
     told = [agent.update(replace(practice, reward=torch.full((64,), reward))).explained for reward in (0.0, 1.0)]
     assert told == [None, None]
@@ -170,13 +177,13 @@ def test_where_all_episodes_earned_the_same_there_is_no_variance_to_explain() ->
 
 
 def test_one_chunk_alone_is_learned_from_without_harm() -> None:
-    agent = FlowPpo(small(1, 1), (1, 1), FlowPpoConfig())
+    agent = FlowPpo(small(1, 1), (1, 1), 1, FlowPpoConfig())
     agent.update(collected(agent, 1))
     assert all(bool(value.isfinite().all()) for value in agent.net.state_dict().values())
 
 
 def test_what_was_saved_goes_on_as_it_would_have(tmp_path: Path) -> None:
-    one, two = (FlowPpo(small(1, 1), (1, 1), FlowPpoConfig()) for _ in range(2))
+    one, two = (FlowPpo(small(1, 1), (1, 1), 1, FlowPpoConfig()) for _ in range(2))
     one.update(collected(one))
     one.save(tmp_path / "agent.pt")
     two.restore(tmp_path / "agent.pt")
@@ -186,7 +193,7 @@ def test_what_was_saved_goes_on_as_it_would_have(tmp_path: Path) -> None:
     for (name, value), other in zip(one.net.state_dict().items(), two.net.state_dict().values(), strict=True):
         assert torch.equal(value, other), name
     with pytest.raises(WrongRun, match="networks of another shape"):
-        FlowPpo(small(2, 1), (1, 1), FlowPpoConfig()).restore(tmp_path / "agent.pt")
+        FlowPpo(small(2, 1), (1, 1), 1, FlowPpoConfig()).restore(tmp_path / "agent.pt")
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,19 @@ def test_equal_seeds_draw_equal_chunks() -> None:
     assert not np.array_equal(drawn[2], two.act(observation()).actions)
 
 
+def test_a_policy_of_an_sde_draws_what_it_adds_and_adds_nothing_where_nothing_is_drawn() -> None:
+    ode, sde = (VlaPolicy(small(), "insert", 6, noise_level=level) for level in (0.0, 0.5))
+    for policy in (ode, sde):
+        policy.reset(7)
+    assert not np.array_equal(ode.act(observation()).actions, sde.act(observation()).actions)
+    first, again = (sde.act(observation(), deterministic=True).actions for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    sde.reset(7)
+    drawn = sde.act(observation()).actions
+    sde.reset(7)
+    np.testing.assert_array_equal(drawn, sde.act(observation()).actions)
+
+
 def test_weights_of_one_fit_the_other_and_no_other_model() -> None:
     policy, other = VlaPolicy(small(0), "insert", 6), small(1)
     assert isinstance(policy, Policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from gymnasium.spaces import Box, Dict
 from baselines import vla, vla_rl
 from baselines.flow_ppo import FlowPpo, Learned
 from baselines.run_folder import Run
+from baselines.vla_demos import make
 from baselines.vla_network import MOST_WORDS, STATE, VlaNetwork
 from baselines.vla_rl import VlaRlConfig
 from user_gym.errors import BadOption, UnknownName, WrongRun
@@ -25,11 +27,19 @@ FEW: dict[str, Any] = {"episodes": 3, "twins": 2, "batch_size": 8, "epochs": 1, 
 
 
 class Toy(gymnasium.Env[Any, Any]):
-    """Episodes of 3 to 7 steps, by their seed; those of odd seeds succeed at their end, the others run out of time."""
+    """Episodes of 3 to 7 steps, by their seed; those of odd seeds succeed at their end, the others run out of time.
+
+    An object rises from the tool by 1 mm a step.
+    """
 
     observation_space = Dict({"wrist": Box(0, 255, (16, 16, 3), np.uint8), "state": Box(-9, 9, (STATE,), np.float32)})
     action_space = Box(-1, 1, (6,), np.float32)
     task, prompt = SimpleNamespace(max_steps=10), "do it"
+    state = SimpleNamespace(tcp=np.zeros(6))
+
+    @property
+    def scene(self) -> Any:
+        return SimpleNamespace(poses=np.array([[0.0, 0.0, -0.001 * self.step_number, 1.0, 0.0, 0.0, 0.0]]))
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         assert seed is not None
@@ -56,7 +66,7 @@ def agent(config: VlaRlConfig) -> FlowPpo:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = VlaNetwork(("wrist",), 16, 7, 4, width=16, heads=2, layers=(1, 1))
-    return FlowPpo(net, (2, 6), config)
+    return FlowPpo(net, (2, 6), 7, config)
 
 
 def test_every_chunk_of_every_episode_is_collected_once_and_in_order() -> None:
@@ -68,10 +78,27 @@ def test_every_chunk_of_every_episode_is_collected_once_and_in_order() -> None:
     assert found.episode.tolist() == [0] * 2 + [1] * 2 + [2] * 3 + [3] * 3 + [4] * 4
     assert found.reward.nonzero().flatten().tolist() == [3, 9]  # their last chunks
     begun = [2 * chunk for length in lengths for chunk in range((length + 1) // 2)]
-    torch.testing.assert_close(found.view[:, -1], 1.0 - torch.tensor(begun) / 10)
-    torch.testing.assert_close(found.view[:, -2], torch.tensor(begun).float())  # the state that was felt there
+    torch.testing.assert_close(found.told[:, 0], 1.0 - torch.tensor(begun) / 10)
+    torch.testing.assert_close(found.told[:, 3].abs(), torch.tensor(begun).float().asinh())
     assert found.ways.shape == (14, 5, 4, 7)
     assert len(found.memory) == 14
+
+
+def test_the_critic_is_told_where_the_hole_really_is_and_the_model_is_not() -> None:
+    with closing(make("PegInsert", "franka-fr3", 16, ("wrist",))) as twin:
+        core: Any = twin.unwrapped
+        felt, known = [], []
+        for seed in (0, 1):
+            felt.append(twin.reset(seed=seed)[0]["state"])
+            known.append(vla_rl.told(twin, 0.5).double().numpy())
+            away = core.scene.pose("board")[:3] - core.state.tcp[:3]
+            assert known[-1][0] == 0.5
+            # The tool looks down: seen from it, what is below is ahead, and one horizontal axis is turned round.
+            length = np.linalg.norm(np.sinh(known[-1][1:4]) * 0.001)
+            assert length == pytest.approx(np.linalg.norm(away), rel=1e-4)
+            assert np.sinh(known[-1][3]) * 0.001 == pytest.approx(-away[2], abs=0.002)
+        assert vla_rl.told_numbers(core.task) == len(known[0]) == 7
+        assert len(felt[0]) == STATE
 
 
 def learned(folder: Path, cut_after: int) -> FlowPpo:
@@ -122,6 +149,8 @@ def test_one_command_goes_on_from_a_trained_model_and_what_it_made_can_be_loaded
     policy, before = vla.load(tmp_path / "rl"), vla.load(tmp_path / "sft")
     assert (policy.prompt, policy.version) == ("insert the red peg into the hole of the board", 1)
     assert (policy.steps, before.steps) == (4, 8)  # each as it was trained
+    assert (policy.noise_level, before.noise_level) == (config.noise_level, 0.0)
+    assert vla.load(tmp_path / "rl", noise_level=0.0).noise_level == 0.0
     moved = {name for name, value in policy.net.state_dict().items() if not torch.equal(value, before.net.state_dict()[name])}
     assert any(name.startswith("makers") for name in moved)
     assert not any(name.startswith(("eyes", "readers", "words")) for name in moved)
