@@ -21,7 +21,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import command
+from baselines.command import arguments, command
 from baselines.config import Setting
 from user_gym.core import Batch, Policy, real
 from user_gym.errors import BadOption, MissingExtra
@@ -31,7 +31,6 @@ from user_gym.system.metrics import TensorBoard
 
 try:
     import torch
-    import tyro
 
     from baselines.agent_file import read, write
     from baselines.episodes import GLANCE_SEED, demonstrate, evaluate, make
@@ -238,4 +237,4 @@ def main(config: Config) -> dict[str, Any]:
 
 if __name__ == "__main__":
     with command():
-        main(tyro.cli(Config, description=__doc__))
+        main(arguments(Config, __doc__))

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from baselines.command import command
+from baselines.command import arguments, command
 from baselines.config import OnlineSetting
 from user_gym.core import real
 from user_gym.errors import BadOption, MissingExtra
@@ -25,7 +25,6 @@ from user_gym.wrappers import Intervention
 
 try:
     import torch
-    import tyro
 
     from baselines.bc import Cloning
     from baselines.episodes import hand, make
@@ -118,4 +117,4 @@ def main(config: Config) -> dict[str, Any] | None:
 
 if __name__ == "__main__":
     with command():
-        sys.exit(130 if main(tyro.cli(Config, description=__doc__)) is None else 0)
+        sys.exit(130 if main(arguments(Config, __doc__)) is None else 0)

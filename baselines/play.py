@@ -1,6 +1,6 @@
 """Let a trained policy act, in simulation or on a robot, and count its successes. Nothing is learned here.
 
-python -m baselines.play runs/PegInsert-sim-v0-franka-fr3-state-seed0 --env-id User/PegInsert-real-v0
+    python -m baselines.play runs/PegInsert-sim-v0-franka-fr3-state-seed0 --env-id User/PegInsert-real-v0
 
 A policy that was trained on one backend acts unchanged on another: the ids of one task have equal spaces.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from baselines.command import command
+from baselines.command import arguments, command
 from baselines.config import Setting
 from user_gym.errors import BadOption, MissingExtra, UnknownName, WrongRun
 
@@ -120,7 +120,7 @@ def _trained(options: Play) -> tuple[Setting, Callable[[], Path]]:
 
 if __name__ == "__main__":
     with command():
-        options = tyro.cli(Play, description=__doc__)
+        options = arguments(Play, __doc__)
         result = play(options)
         print(
             f"success {result.success:.2f} over {options.episodes} {options.kind} episodes, {result.length:.1f} steps each, "

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from baselines.command import command
+from baselines.command import arguments, command
 from baselines.reward_frames import CHOOSE, LEARN, REPORT, Frames, Quality, frames, quality, split, threshold
 from user_gym.core import F64, I64, real, whole
 from user_gym.errors import BadOption, MissingExtra
@@ -33,7 +33,6 @@ from user_gym.system.atomic_file import write_aside
 
 try:
     import torch
-    import tyro
 
     from baselines.networks import Encoder, shifted
 except ModuleNotFoundError as error:
@@ -215,5 +214,5 @@ def report(options: Options, told: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     with command():
-        options = tyro.cli(Options, description=__doc__)
+        options = arguments(Options, __doc__)
         report(options, main(options))

@@ -21,7 +21,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import command
+from baselines.command import arguments, command
 from baselines.config import Config
 from user_gym.core import F32, Batch, Policy
 from user_gym.embodiment import AXES
@@ -29,7 +29,6 @@ from user_gym.errors import MissingExtra
 
 try:
     import torch
-    import tyro
     from torch import Tensor
 
     from baselines.agent_file import read, write
@@ -232,4 +231,4 @@ def main(config: Config, build: type[Rlpd] = Rlpd) -> dict[str, Any] | None:
 
 if __name__ == "__main__":
     with command():
-        sys.exit(130 if main(tyro.cli(Config, description=__doc__)) is None else 0)
+        sys.exit(130 if main(arguments(Config, __doc__)) is None else 0)

@@ -20,14 +20,13 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import command
+from baselines.command import arguments, command
 from baselines.config import Config as RlpdConfig
 from user_gym.core import F32, Policy
 from user_gym.errors import MissingExtra
 
 try:
     import torch
-    import tyro
     from torch import Tensor
     from torch.nn import functional
 
@@ -136,4 +135,4 @@ def main(config: Config) -> dict[str, Any] | None:
 
 if __name__ == "__main__":
     with command():
-        sys.exit(130 if main(tyro.cli(Config, description=__doc__)) is None else 0)
+        sys.exit(130 if main(arguments(Config, __doc__)) is None else 0)
