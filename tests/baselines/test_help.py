@@ -8,6 +8,8 @@ import pytest
 
 from baselines import bc, hg_dagger, play, reward_classifier, rlpd, sac_flow
 from baselines.command import arguments
+from baselines.online import GLANCE
+from user_gym.ids import IDS
 
 WORDS = """Say one thing
 in two lines.
@@ -53,6 +55,12 @@ def test_a_baseline_of_one_body_that_needs_demonstrations_offers_nothing_else(mo
     assert "--demos INT" in words
     for other in ("Several", "--demos 0", "SAC", "symmetric sampling", "each body"):
         assert other not in words
+
+
+def test_the_cost_of_a_look_is_said_as_it_is(capsys) -> None:
+    words = told(hg_dagger.Config, capsys)
+    for task in ("PegInsert", "PickPlace", "TableCleanup"):
+        assert re.search(rf"{GLANCE * IDS[f'User/{task}-sim-v0'][2]}( steps)? of {task}\b", words), task
 
 
 @pytest.mark.parametrize("module", [rlpd, sac_flow])
