@@ -21,9 +21,10 @@ from user_gym.errors import BadOption, Busy, UnknownName, Unwritable, WrongRun
 from user_gym.system import Buffer
 from user_gym.system.checkpoints import Checkpoints, Reached
 from user_gym.system.processes import RunFolder, from_words
-from user_gym.system.processes.body import shared
+from user_gym.system.processes.body import build, shared
 from user_gym.system.processes.journal import say
 from user_gym.system.processes.parent import parenting
+from user_gym.system.processes.plan import CollectorPlan
 from user_gym.system.processes.registry import Name
 from user_gym.system.weights import SharedPublisher, SharedSubscriber
 
@@ -245,6 +246,9 @@ def test_an_environment_that_is_not_there_is_told_from_one_that_another_wraps():
     seen = {"name": "left", "env": "baselines.pictures:Seen-v0", "robot": "franka-fr3", "kwargs": {"env_id": "bogus"}}
     with pytest.raises(BadOption, match=r"kwargs of 'left' .*'bogus'.*baselines.pictures:Seen-v0 takes.*`bogus`"):
         shared(plan(collectors=[seen]).collectors)
+    for wrong in ("Usr/PegInsert-sim-v0", "User/PegInser-sim-v0"):
+        with pytest.raises(UnknownName, match=rf"unknown env '{wrong}'; known: .*; did you mean 'User/PegInsert-sim-v0'\?"):
+            build(CollectorPlan("left", wrong))
     with pytest.raises(UnknownName, match=r"env 'baselines\.pictures:Sen-v0'"):
         shared(plan(collectors=[{**seen, "env": "baselines.pictures:Sen-v0"}]).collectors)
 

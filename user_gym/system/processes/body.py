@@ -22,7 +22,7 @@ def build(plan: CollectorPlan) -> gymnasium.Env[Any, Any]:
             kwargs.setdefault(name, value)
     try:
         return gymnasium.make(plan.env, **kwargs)
-    except gymnasium.error.NameNotFound as error:
+    except (gymnasium.error.NameNotFound, gymnasium.error.NamespaceNotFound) as error:
         if _is_known(plan.env):  # then it is one that this environment wraps
             allowed = f"arguments that {plan.env} takes"
             raise BadOption(f"kwargs of {plan.name!r}", kwargs, allowed, str(error)) from error
