@@ -20,6 +20,7 @@ import torch
 
 from baselines.config import Config
 from baselines.online import GLANCE
+from benchmarks import curves
 from benchmarks.bench_learning import Row, learning, spread, table
 from benchmarks.curves import Looks, draw, looks, on_grid
 from benchmarks.machine import describe, keep
@@ -81,12 +82,12 @@ def test_the_table_grows_run_by_run_and_sums_up_each_task(tmp_path):
     }
     configs = [Config(env_id=f"User/{task}-sim-v0", seed=seed, **few) for task in TASKS[1:] for seed in (0, 1)]
     texts: list[str] = []
-    curves = bench(configs, tmp_path, texts.append)
+    learned = bench(configs, tmp_path, texts.append)
     assert [text.count("| franka-fr3 |") for text in texts] == [1, 3, 4, 6, 7, 9]
     assert texts[-1].count("| all |") == 3
-    assert bench(configs, tmp_path, texts.append) == curves  # nothing is trained again
+    assert bench(configs, tmp_path, texts.append) == learned  # nothing is trained again
     assert texts[-1].count("| all |") == 3
-    draw(curves, tmp_path / "learning.png")
+    draw(learned, tmp_path / "learning.png")
     assert (tmp_path / "learning.png").stat().st_size > 10_000
 
 
@@ -97,6 +98,16 @@ def test_steps_of_several_bodies_are_each_ones_own(tmp_path):
     curve = [{"env_steps": 100, "deterministic": 0.2}]
     (tmp_path / "state.json").write_text(json.dumps({"curve": curve}))
     assert looks(tmp_path, ["a"]) == {"a": Looks([100], [0.2])}
+
+
+def test_the_legend_names_all_that_is_drawn(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves, "write", lambda figure, path: drawn.append(figure))
+    draw({"PegInsert": [Looks([100, 200], [0.5, 1.0]), Looks([100, 200], [0.0, 1.0])]}, tmp_path / "learning.png")
+    (axes,) = drawn[0].axes
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert words == ["median of 2 seeds", "each seed", "worst to best seed", "0.95, which counts as learned"]
+    assert len(axes.lines) + len(axes.collections) == len(words) + 1  # both seeds have one name
 
 
 def test_runs_meet_on_a_grid_that_none_leaves():

@@ -49,7 +49,7 @@ def panels(count: int, width: float) -> tuple[Any, Sequence[Any]]:
 
 def dress(axes: Any, title: str, xlabel: str) -> None:
     """What all panels have."""
-    axes.axhline(GOOD, color="0.7", linestyle=":", linewidth=1)
+    axes.axhline(GOOD, color="0.7", linestyle=":", linewidth=1, label=f"{GOOD}, which counts as learned")
     axes.set(title=title, xlabel=xlabel, ylim=(-0.03, 1.03))
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=9)
@@ -67,9 +67,12 @@ def draw(tasks: Mapping[str, Sequence[Looks]], path: Path) -> None:
     figure, row = panels(len(tasks), 4.2)
     for axes, (task, runs) in zip(row, tasks.items(), strict=True):
         grid, success = on_grid(runs)
-        for run in runs:
-            axes.plot(run.steps, run.success, color="#1f77b4", alpha=0.3, linewidth=1)
-        axes.fill_between(grid, success.min(0), success.max(0), color="#1f77b4", alpha=0.12, linewidth=0)
-        axes.plot(grid, np.median(success, axis=0), color="#1f77b4", linewidth=2.2, label=f"median of {len(runs)} seeds, range")
+        axes.plot(grid, np.median(success, axis=0), color="#1f77b4", linewidth=2.2, label=f"median of {len(runs)} seeds")
+        for run in runs:  # the legend names the first one, and none whose name begins with _
+            name = "each seed" if run is runs[0] else "_"
+            axes.plot(run.steps, run.success, color="#1f77b4", alpha=0.3, linewidth=1, label=name)
+        axes.fill_between(
+            grid, success.min(0), success.max(0), color="#1f77b4", alpha=0.12, linewidth=0, label="worst to best seed"
+        )
         dress(axes, task, "environment steps")
     write(figure, path)
