@@ -17,6 +17,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from baselines import rewards
 from baselines.config import Config
 from baselines.pictures import SEEN, STATE
 from baselines.rewards import asks_a_person, beside
@@ -110,6 +111,11 @@ def prepare(buffer: Buffer, options: Mapping[str, Any]) -> None:
 def judge(env: gymnasium.Env[Any, Any], reward: str, seat: Seat) -> AbstractContextManager[gymnasium.Env[Any, Any]]:
     """As `Plan.judge`: the words of --reward. Raises BadOption, WrongRun."""
     return beside(env, reward, seat.number, seat.first_episode, seat.late, seat.shown)
+
+
+def meant(reward: str) -> str:
+    """As `Plan.judge`: what of the words of --reward makes two runs different. Raises BadOption."""
+    return rewards.meant(reward)
 
 
 def learned(folder: Path, elsewhere: bool = False) -> tuple[Config, Callable[[], Path]]:

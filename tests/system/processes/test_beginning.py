@@ -173,8 +173,18 @@ def test_a_person_may_be_asked_at_another_port_when_a_run_goes_on(folder):
         with pytest.raises(WrongRun, match="reward="):
             folder.compare(plan(reward=other))
     assert plan(reward="classifier:human:1").differences(plan(reward="classifier:human:2"))
-    own = {"judge": "a:b"}
-    assert plan(reward="human:1", **own).differences(plan(reward="human:2", **own))
+
+
+def test_the_module_of_a_judge_says_what_of_its_words_makes_another_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not plan(reward=f"classifier:{tmp_path / 'a.npz'}").differences(plan(reward="classifier:./a.npz"))
+    assert plan(reward="human:2").differences(plan(reward="classifer:a.npz"))  # which is none of its words
+    (tmp_path / "by_hand.py").write_text("def meant(reward):\n    return reward.partition('@')[0]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for judge, names in (("by_hand:judge", []), ("a:b", ["reward"])):  # there is no module a
+        unlike = plan(reward="anna@left", judge=judge).differences(plan(reward="anna@right", judge=judge))
+        assert [text.partition("=")[0] for text in unlike] == names
+    assert plan(reward="anna", judge="by_hand:judge").differences(plan(reward="ben", judge="by_hand:judge"))
 
 
 def test_sockets_of_a_deep_folder_lie_elsewhere_and_are_this_users_alone(tmp_path, monkeypatch):

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from user_gym.core import real, whole
-from user_gym.errors import BadOption, UnknownName
+from user_gym.errors import BadOption, UnknownName, UserGymError
 from user_gym.system.freshness import Beyond
 from user_gym.system.link.identity import names
+from user_gym.system.processes.callables import named
 from user_gym.system.processes.tables import open_table, record, table, text
 
 BASELINE = "baselines.plan"  # RLPD's, from the checkout
 RULE = "rule"  # the reward that environments give themselves
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _CALLABLE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_PERSON = re.compile(r"(?<![^,+\s])human:\w+(?![^,+\s])")  # at a port, which is no part of who rewards
 _MORE = {"steps", "tolerance", "checkpoint_seconds", "patience", "hub"}  # what a run that goes on may be given anew
 
 
@@ -178,7 +178,8 @@ class Plan:
     """who rewards every robot, in the words that `judge` knows; "rule": its environment"""
     judge: str = f"{BASELINE}:judge"
     """(environment, reward, judging.Seat) -> context of the environment with that reward; it raises before it opens anything.
-    Left out: the words of --reward of baselines.rlpd"""
+    Left out: the words of --reward of baselines.rlpd. A function `meant` of the same module, where there is one, says what of a
+    reward makes two runs different"""
     updates_per_step: float = 1.0
     tolerance: float = 100.0
     """updates that either side may be ahead; 0: they take turns; inf: no bound"""
@@ -261,13 +262,17 @@ class Plan:
     def differences(self, other: Plan) -> list[str]:
         """What keeps a run of the other plan from going on with this one, in words; empty where it may."""
         mine, theirs = self.words, other.words
-        may = _MORE | ({"reward"} if self._rewarding == other._rewarding else set())
+        same = self.reward == other.reward or self._rewarding == other._rewarding
+        may = _MORE | ({"reward"} if same else set())
         return [f"{k}={theirs[k]!r} there, {mine[k]!r} here" for k in mine if k not in may and mine[k] != theirs[k]]
 
     @property
     def _rewarding(self) -> str:
-        """Who rewards, wherever a person is asked; the words of another judge are its own."""
-        return _PERSON.sub("human", self.reward) if self.judge == f"{BASELINE}:judge" else self.reward
+        """Who rewards, as the module of its judge means the words, wherever a person is asked; else the words themselves."""
+        try:
+            return named(f"{self.judge.partition(':')[0]}:meant")(self.reward)
+        except (ImportError, UserGymError):  # it says nothing of that, is not here, or does not know the words
+            return self.reward
 
 
 # Processes that are no collectors.
