@@ -18,7 +18,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.command import command
+from baselines.command import arguments, command
 from user_gym.core import real, whole
 from user_gym.errors import BadOption, MissingExtra, WrongRun
 from user_gym.system import Buffer, Counters
@@ -27,7 +27,6 @@ from user_gym.system.chunked import ChunkedPolicy
 
 try:
     import torch
-    import tyro
 
     from baselines.episodes import evaluate
     from baselines.report import Clock
@@ -241,4 +240,4 @@ def _made(config: VlaConfig, run: Run, sft: Sft, envs: Mapping[str, gymnasium.En
 
 if __name__ == "__main__":
     with command():
-        main(tyro.cli(VlaConfig, description=__doc__))
+        main(arguments(VlaConfig, __doc__))

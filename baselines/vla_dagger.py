@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from baselines.command import command
+from baselines.command import arguments, command
 from user_gym.core import Chunk, real, whole
 from user_gym.errors import MissingExtra
 from user_gym.integrations.openpi.client import RemotePolicy
@@ -233,4 +233,4 @@ def _made(
 
 if __name__ == "__main__":
     with command():
-        main(tyro.cli(DaggerConfig, description=__doc__))
+        main(arguments(DaggerConfig, __doc__))

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import gymnasium
 import numpy as np
 
-from baselines.command import command
+from baselines.command import arguments, command
 from user_gym.core import Task, whole
 from user_gym.errors import MissingExtra, UnknownName
 from user_gym.robots import pose
@@ -214,4 +214,4 @@ def _made(config: VlaRlConfig, run: Run, agent: FlowPpo, twins: Sequence[Twin], 
 
 if __name__ == "__main__":
     with command():
-        main(tyro.cli(VlaRlConfig, description=__doc__))
+        main(arguments(VlaRlConfig, __doc__))

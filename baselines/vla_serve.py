@@ -1,6 +1,6 @@
 """Serve the policy of a run of `baselines.vla` by openpi's websocket protocol.
 
-python -m baselines.vla_serve runs/vla-PegInsert-franka-fr3-seed0 --port 8000
+    python -m baselines.vla_serve runs/vla-PegInsert-franka-fr3-seed0 --port 8000
 
 Anything that speaks to an openpi server can then ask it, with a prompt or without.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from baselines.command import command
+from baselines.command import arguments, command
 from user_gym.errors import MissingExtra, UnknownName
 from user_gym.integrations.openpi.conventions import LIBERO, OURS, lerobot
 from user_gym.integrations.openpi.server import PolicyServer
@@ -57,6 +57,6 @@ def serving(options: Serve) -> PolicyServer:
 
 
 if __name__ == "__main__":
-    with command(), serving(tyro.cli(Serve, description=__doc__)) as server:
+    with command(), serving(arguments(Serve, __doc__)) as server:
         print(f"{server.url} serves; Ctrl+C ends it", flush=True)
         server.wait()
