@@ -24,9 +24,10 @@ PAD = (0.010, 0.004, 0.010)  # m, half extents of a fingertip
 PAD_FRICTION, TABLE_FRICTION = 1.0, 0.6  # of a pair with them, whatever the other one is
 NEAR = 0.002  # m: contacts are looked for from here on; they act where shapes touch
 ROLLING_LOSS = 2000.0  # 1/s of a body's turning for each m of its rolling friction
-# Faces of an ellipsoid from pole to pole, an even number; twice as many around. A single point of contact does not resist
-# turning about itself, and a duck gripped by one swings round; a face of 10 x 6 mm does, as a soft pad would.
-FACETS = 8
+# Faces of an ellipsoid from pole to pole, an even number, and around, a multiple of 4. A single point of contact does not
+# resist turning about itself, and a duck gripped by one swings round; a face of 10 x 6 mm does, as a soft pad would.
+FACETS = (8, 16)
+GPU_FACETS = (4, 16)  # PhysX takes bodies of at most 64 corners on a GPU
 _LYING = np.array([0.0, -np.sqrt(0.5), 0.0, np.sqrt(0.5)])  # xyzw: PhysX's cylinders lie along x, ours stand along z
 
 
@@ -48,9 +49,9 @@ def check(task: Task) -> None:
             raise BadOption("backend", "maniskill", allowed, f"{body.name!r} hangs on another by a joint; use backend='sim'")
 
 
-def shapes(body: Body, kind: int) -> list[Any]:
+def shapes(body: Body, kind: int, facets: tuple[int, int] = FACETS) -> list[Any]:
     """What of a body collides, in its own frame."""
-    made = [_shape(shape, body) for shape in body.shapes if shape.collides]
+    made = [_shape(shape, body, facets) for shape in body.shapes if shape.collides]
     for shape, record in zip(made, (s for s in body.shapes if s.collides), strict=True):
         turned = record.kind in ("cylinder", "capsule")
         at = pose.compose(record.pose, np.concatenate([np.zeros(3), _LYING])) if turned else record.pose
@@ -83,10 +84,17 @@ def standing(body: Body) -> Any:
     return _entity(body.name, physx.PhysxRigidStaticComponent(), shapes(body, SCENE))
 
 
-def free(body: Body) -> Any:
+def movable(body: Body) -> Any:
+    """The entity of a "table" body that an episode may put elsewhere without building the scene anew."""
+    component = physx.PhysxRigidDynamicComponent()
+    component.kinematic = True
+    return _entity(body.name, component, shapes(body, SCENE, GPU_FACETS))
+
+
+def free(body: Body, facets: tuple[int, int] = FACETS) -> Any:
     """The entity of a "free" body."""
     component = physx.PhysxRigidDynamicComponent()
-    entity = _entity(body.name, component, shapes(body, SCENE))
+    entity = _entity(body.name, component, shapes(body, SCENE, facets))
     weigh(component, inertia.body(body))
     component.linear_damping, component.angular_damping = 0.0, ROLLING_LOSS * body.rolling
     component.sleep_threshold = 0.0  # a sleeper's contacts would wake it in another order than a fresh scene's
@@ -146,7 +154,7 @@ def _finish(shape: Any, at: F64, kind: int) -> None:
     shape.set_collision_groups([kind, (TOOL | SCENE) if kind == SCENE else 0, 0, 0])
 
 
-def _shape(shape: Shape, body: Body) -> Any:
+def _shape(shape: Shape, body: Body, facets: tuple[int, int]) -> Any:
     surface = material(body.friction)
     if shape.kind == "box":
         return physx.PhysxCollisionShapeBox(shape.size, surface)
@@ -157,14 +165,14 @@ def _shape(shape: Shape, body: Body) -> Any:
     if shape.kind == "cylinder":
         return physx.PhysxCollisionShapeCylinder(*shape.size, surface)
     if shape.kind == "ellipsoid":
-        return physx.PhysxCollisionShapeConvexMesh(_ball(), shape.size, surface)
+        return physx.PhysxCollisionShapeConvexMesh(_ball(*facets), shape.size, surface)
     raise BadOption("shape", shape.kind, "box | sphere | capsule | cylinder | ellipsoid", f"in body {body.name!r}")
 
 
-def _ball() -> F64:
-    """Corners (n, 3) of a ball of radius 1 whose flat faces touch it at both ends of x and of y."""
-    step = np.pi / FACETS
-    height, around = (np.arange(FACETS) + 0.5) * step, (np.arange(2 * FACETS) + 0.5) * step
-    ring = np.stack([np.cos(around), np.sin(around), np.zeros_like(around)], axis=-1)
+def _ball(tall: int, around: int) -> F64:
+    """Corners (tall * around, 3) of a ball of radius 1 whose flat faces touch it at both ends of x and of y."""
+    up, on = np.pi / tall, 2 * np.pi / around
+    height, angle = (np.arange(tall) + 0.5) * up, (np.arange(around) + 0.5) * on
+    ring = np.stack([np.cos(angle), np.sin(angle), np.zeros_like(angle)], axis=-1)
     corners = np.concatenate([np.sin(a) * ring + [0.0, 0.0, np.cos(a)] for a in height])
-    return (corners / np.cos(0.5 * step) ** 2).astype(np.float32)
+    return (corners / (np.cos(0.5 * up) * np.cos(0.5 * on))).astype(np.float32)

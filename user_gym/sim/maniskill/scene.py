@@ -1,0 +1,150 @@
+"""What stands in a PhysX scene: one arm and one task's objects, as SAPIEN entities with their joints' drives.
+
+The same for a scene of its own on the CPU and for one of many that a GPU steps together. It knows no controller's state.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import sapien  # pyright: ignore[reportMissingImports]
+from sapien import physx  # pyright: ignore[reportMissingImports]
+
+from user_gym.core import F64, Body, RobotSpec, Task
+from user_gym.robots import pose
+from user_gym.sim.bodies import held_width
+from user_gym.sim.maniskill import bodies, inertia
+from user_gym.sim.maniskill.law import Drives
+from user_gym.sim.plant import FINGER_LAG, FINGER_SERVO
+
+FINGER_ARMATURE = 0.1  # kg, as in the MuJoCo twin
+_NUMBERS = Lock()
+
+
+class Contents(NamedTuple):
+    """What was added to a scene."""
+
+    arm: Any  # sapien's articulation; its links begin with the base, its active joints with the arm's own
+    objects: list[Any]  # entities of the objects that the tool does not hold, in the task's order
+
+
+def cpu_system(gravity: float) -> Any:
+    """PhysX for one scene. What it is made with is one set of numbers of the whole process, so each sets its own."""
+    with _NUMBERS:
+        _set(gravity)
+        return physx.PhysxCpuSystem()
+
+
+def gpu_system(gravity: float, device: str) -> Any:
+    """PhysX for many scenes on a GPU, such as "cuda:0"."""
+    with _NUMBERS:
+        _set(gravity)
+        return physx.PhysxGpuSystem(device)
+
+
+def furnish(scene: Any, spec: RobotSpec, task: Task, drives: Drives, objects: F64, lasting: bool) -> Contents:
+    """Add table, objects and arm to an empty scene.
+
+    Args:
+        scene: sapien's.
+        spec: the arm.
+        task: whose bodies stand in it.
+        drives: of the arm's joints.
+        objects: (k, 7) m, xyzw, as in `Start`.
+        lasting: it serves many episodes, so that what stands on the table has to be movable; and all has to fit a GPU.
+    """
+    scene.add_entity(bodies.table(task))
+    made = [_object(body, lasting) for body in task.bodies if body.mount != "tool"]
+    for entity, at in zip(made, objects, strict=True):
+        entity.pose = bodies.frame(at)
+        scene.add_entity(entity)
+    links = _arm(spec, task)
+    for entity in links:
+        scene.add_entity(entity)
+    arm = links[0].components[0].articulation
+    arm.sleep_threshold = 0.0
+    arm.solver_position_iterations, arm.solver_velocity_iterations = bodies.ITERATIONS
+    for i, joint in enumerate(arm.active_joints[: spec.dof]):
+        joint.armature = [spec.armature[i]]
+        joint.set_drive_properties(drives.stiffness[i], drives.damping[i], spec.tau_max[i])
+    for joint in arm.active_joints[spec.dof :]:
+        joint.armature = [FINGER_ARMATURE]
+        joint.set_drive_properties(FINGER_SERVO, FINGER_SERVO * FINGER_LAG, spec.gripper.force)
+    return Contents(arm, made)
+
+
+def last_link(spec: RobotSpec, task: Task) -> inertia.Part:
+    """The arm's last link with hand, what that holds, and fingers that do not move."""
+    tcp = pose.compose(spec.flange, spec.tcp)
+    parts = bodies.tool_parts(spec, task, held_width(task))
+    return inertia.joined([inertia.link(spec, spec.dof), *(inertia.moved(p, tcp) for p in parts)])
+
+
+def from_x(axis: F64) -> F64:
+    """A turn (7,) that takes x to a unit vector."""
+    w = 1.0 + axis[0]
+    turn = np.array([0.0, -axis[2], axis[1], w]) if w > 1e-9 else np.array([0.0, 0.0, 1.0, 0.0])
+    return np.concatenate([np.zeros(3), turn / np.linalg.norm(turn)])
+
+
+def _object(body: Body, lasting: bool) -> Any:
+    if body.mount == "free":
+        return bodies.free(body, bodies.GPU_FACETS if lasting else bodies.FACETS)
+    return bodies.movable(body) if lasting else bodies.standing(body)
+
+
+def _set(gravity: float) -> None:
+    physx.set_scene_config(gravity=np.array([0.0, 0.0, -gravity]), enable_enhanced_determinism=True)
+
+
+def _arm(spec: RobotSpec, task: Task) -> list[Any]:
+    """Entities of the articulation's links, the base first; hand and what it holds are part of the last one."""
+    held = held_width(task)
+    tcp = pose.compose(spec.flange, spec.tcp)
+    base, entity = _link(None, "link0", inertia.link(spec, 0))
+    base.joint.type = "fixed"
+    last, entities = base, [entity]
+    for i in range(spec.dof):
+        own = inertia.link(spec, i + 1) if i + 1 < spec.dof else last_link(spec, task)
+        last, entity = _link(last, f"link{i + 1}", own)
+        origin = np.concatenate([spec.joint_xyz[i], pose.rpy(spec.joint_rpy[i])])
+        _join(last, "revolute", origin, spec.joint_axis[i], spec.q_min[i], spec.q_max[i])
+        entities.append(entity)
+    for body in task.bodies:
+        if body.mount == "tool":
+            for shape in bodies.shapes(body, bodies.TOOL):
+                last.attach(bodies.place(shape, pose.compose(tcp, body.pose)))
+    friction = bodies.grip(task)
+    for name, side in (("left_finger", 1), ("right_finger", -1)):
+        if task.moves_gripper:
+            finger, entity = _link(last, name, bodies.finger(side))
+            _join(finger, "prismatic", tcp, np.array([0.0, side, 0.0]), 0.0, spec.gripper.width / 2)
+            finger.attach(bodies.pad(side, friction))
+            entities.append(entity)
+        else:
+            last.attach(bodies.place(bodies.pad(side, friction), pose.compose(tcp, bodies.aside(side, held / 2))))
+    return entities
+
+
+def _link(parent: Any, name: str, part: inertia.Part) -> tuple[Any, Any]:
+    """A link and its entity, which whoever adds it to the scene has to keep until then."""
+    link = physx.PhysxArticulationLinkComponent(parent)
+    bodies.weigh(link, part)
+    link.name, link.disable_gravity = name, True
+    link.linear_damping = link.angular_damping = 0.0
+    entity = sapien.Entity()
+    entity.name = name
+    entity.add_component(link)
+    return link, entity
+
+
+def _join(link: Any, kind: str, origin: F64, axis: F64, low: float, high: float) -> None:
+    """A joint at `origin` (7,) in the parent link, about or along `axis` of the child; PhysX has it along x."""
+    along = from_x(axis)
+    link.joint.type = kind
+    link.joint.pose_in_parent = bodies.frame(pose.compose(origin, along))
+    link.joint.pose_in_child = bodies.frame(along)
+    link.joint.limit = np.array([[low, high]], np.float32)
+    link.joint.friction = 0.0
