@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from user_gym import infos
-from user_gym.core import F64, Bool, Cell, Compliance, Judgement, Obs, RobotBatch, RobotState, Start, Task
+from user_gym.core import F64, Bool, Cell, Compliance, Judgement, Obs, RobotBatch, RobotState, Scene, Start, Task
 from user_gym.env import checked, draw, drawn, stages
 from user_gym.errors import BadOption, Closed, NotReset
 from user_gym.interface import Interface
@@ -85,6 +85,12 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         if self._state is None:
             raise NotReset("step, render or state before reset; call env.reset() first")
         return self._state
+
+    @property
+    def scene(self) -> Scene:
+        """Where the objects are, (n, k, 7), of the same moment as `state`. Raises NotReset."""
+        _ = self.state
+        return self._cell.scene.observe()
 
     @property
     def task_description(self) -> str:

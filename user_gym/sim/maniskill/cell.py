@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from user_gym.core import Camera, Cell, Robot, RobotBatch, RobotSpec, Task
+from user_gym.core import Cell, Robot, RobotBatch, RobotSpec, Task
+from user_gym.robots.plugins import load_object
 from user_gym.sim.cell import DT
+from user_gym.sim.maniskill import unseen
 from user_gym.sim.maniskill.twin import SapienTwin
 from user_gym.sim.maniskill.twins import SapienTwins
-from user_gym.sim.maniskill.unseen import Unseen
-from user_gym.sim.plant import view
 
 
 def build(spec: RobotSpec, task: Task, control: str, dt: float = DT) -> Cell[Robot]:
@@ -22,23 +22,26 @@ def build(spec: RobotSpec, task: Task, control: str, dt: float = DT) -> Cell[Rob
     Raises:
         BadOption: a value is not allowed.
     """
-    twin, large = SapienTwin(spec, task, control, dt), _unseen(spec, task)
-    return Cell(robot=twin, scene=twin, cameras=_cameras(spec, task), view=large, window=large)
+    twin, large = SapienTwin(spec, task, control, dt), unseen.large(spec, task)
+    return Cell(robot=twin, scene=twin, cameras=unseen.cameras(spec, task), view=large, window=large)
 
 
-def build_batch(spec: RobotSpec, task: Task, control: str, count: int, dt: float = DT) -> Cell[RobotBatch]:
-    """As `build`, with `count` arms."""
+def build_batch(spec: RobotSpec, task: Task, control: str, count: int, dt: float = DT, device: str = "cpu") -> Cell[RobotBatch]:
+    """As `build`, with `count` arms.
+
+    Args:
+        spec: the arm.
+        task: what is to be done.
+        control: "tcp" or "joint".
+        count: number of arms.
+        dt: s of a substep.
+        device: "cpu": one arm after the other; "cuda" or "cuda:<number>": all of them together on a GPU.
+
+    Raises:
+        BadOption: a value is not allowed, or there is no such device.
+        MissingExtra: a GPU is wanted, and torch is not installed.
+    """
+    if device != "cpu":  # by name: only this needs torch
+        return load_object("user_gym.sim.maniskill.gpu.cell:build_batch")(spec, task, control, count, dt, device)
     twins = SapienTwins(spec, task, control, count, dt)
-    return Cell(robot=twins, scene=twins, cameras=_cameras(spec, task), view=_unseen(spec, task))
-
-
-def _cameras(spec: RobotSpec, task: Task) -> dict[str, Camera]:
-    return {camera.name: Unseen(camera, _instead(task)) for camera in spec.cameras}
-
-
-def _unseen(spec: RobotSpec, task: Task) -> Unseen:
-    return Unseen(view(spec), _instead(task))
-
-
-def _instead(task: Task) -> str:
-    return f"User/{task.name}-sim-v0"
+    return Cell(robot=twins, scene=twins, cameras=unseen.cameras(spec, task), view=unseen.large(spec, task))

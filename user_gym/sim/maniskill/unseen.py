@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from user_gym.core import CameraSpec, Frame
+from user_gym.core import Camera, CameraSpec, Frame, RobotSpec, Task
 from user_gym.errors import MissingSystem
+from user_gym.sim.plant import view
 
 
 class Unseen:
@@ -37,3 +38,17 @@ class Unseen:
             f"cannot render here: the maniskill backend steps physics on the CPU and has no renderer for {self.spec.name!r}; "
             f"use obs='state' without a render_mode, or {self._instead}, which draws the same scene"
         )
+
+
+def cameras(spec: RobotSpec, task: Task) -> dict[str, Camera]:
+    """What stands for an arm's cameras."""
+    return {camera.name: Unseen(camera, _instead(task)) for camera in spec.cameras}
+
+
+def large(spec: RobotSpec, task: Task) -> Unseen:
+    """What stands for the view for people."""
+    return Unseen(view(spec), _instead(task))
+
+
+def _instead(task: Task) -> str:
+    return f"User/{task.name}-sim-v0"
