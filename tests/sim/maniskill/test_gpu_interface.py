@@ -11,11 +11,11 @@ import torch
 
 pytest.importorskip("user_gym.sim.maniskill", reason="comes with the extra 'maniskill'", exc_type=ImportError)
 
-from sapien import physx  # pyright: ignore[reportMissingImports]
+from sapien import physx, render  # pyright: ignore[reportMissingImports]
 
 import user_gym  # noqa: F401  (registers the ids)
 from user_gym.errors import BadOption, MissingSystem
-from user_gym.sim.maniskill.gpu import device, physx_gpu
+from user_gym.sim.maniskill.gpu import device, physx_gpu, pictures, visuals
 
 PLAIN = """
 import sys, gymnasium, user_gym
@@ -55,11 +55,30 @@ def test_sapiens_gpu_system_has_all_that_is_asked_of_it() -> None:
     assert {name for name in called(physx_gpu, "physx") if not hasattr(physx, name)} == set()
 
 
+def test_sapiens_renderer_has_all_that_is_asked_of_it() -> None:
+    group, camera = render.RenderSystemGroup, render.RenderCameraComponent
+    for names, owner in (
+        ({"render"}, render),
+        ({"self._group"}, group),
+        ({"self._groups[name]", "self._groups[camera]"}, render.RenderCameraGroup),
+        ({"shape"}, render.RenderShape),
+        ({"camera", "made"}, camera),
+        ({"self._system", "system"}, physx.PhysxGpuSystem),
+    ):
+        asked = called(pictures, *names) | (called(visuals, *names) if names & {"render"} else set())
+        assert asked
+        assert {name for name in asked if not hasattr(owner, name)} == set()
+
+
 def test_sapien_takes_the_arguments_that_it_is_given() -> None:
     """By its own docstrings: none of these can be called here."""
     assert "device: str" in physx.PhysxGpuSystem.__init__.__doc__
     assert "index_buffer" in physx.PhysxGpuSystem.gpu_apply_rigid_dynamic_data.__doc__
     assert "offset" in physx.PhysxGpuSystem.set_scene_offset.__doc__
+    assert "systems" in render.RenderSystemGroup.__init__.__doc__
+    assert "picture_names" in render.RenderSystemGroup.create_camera_group.__doc__
+    assert hasattr(physx.PhysxArticulationLinkComponent, "gpu_pose_index")
+    assert hasattr(physx.PhysxRigidDynamicComponent, "gpu_pose_index")
     for name in ("max_rigid_contact_count", "max_rigid_patch_count", "found_lost_pairs_capacity"):
         assert name in physx.set_gpu_memory_config.__doc__
     assert hasattr(physx.PhysxArticulation, "gpu_index")

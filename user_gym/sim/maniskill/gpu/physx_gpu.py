@@ -18,6 +18,7 @@ from user_gym.core import F64, RobotSpec, Task
 from user_gym.errors import MissingSystem
 from user_gym.sim.maniskill import scene
 from user_gym.sim.maniskill.gpu.physics import Moving, Tip
+from user_gym.sim.maniskill.gpu.pictures import Studio
 from user_gym.sim.maniskill.law import Drives
 
 SPACING = 2.5  # m between scenes, whose tables are 2 m wide: all of them are in one world, and none touches another
@@ -99,7 +100,9 @@ class PhysxGpu:
         self._scenes = ()
 
 
-def build(spec: RobotSpec, task: Task, dt: float, drives: Drives, objects: F64, device: torch.device) -> PhysxGpu:
+def build(
+    spec: RobotSpec, task: Task, dt: float, drives: Drives, objects: F64, device: torch.device, studio: Studio
+) -> PhysxGpu:
     """Build the scenes.
 
     Args:
@@ -109,6 +112,7 @@ def build(spec: RobotSpec, task: Task, dt: float, drives: Drives, objects: F64, 
         drives: of the arm's joints.
         objects: (n, k, 7) m, xyzw, where the objects begin.
         device: such as cuda:0. PhysX takes one device in a process.
+        studio: whose cameras are wanted.
 
     Raises:
         MissingSystem: PhysX's library for GPUs is not here and cannot be fetched.
@@ -117,12 +121,15 @@ def build(spec: RobotSpec, task: Task, dt: float, drives: Drives, objects: F64, 
     _enable(count)
     system = scene.gpu_system(spec.gravity, str(device))
     system.timestep = dt
+    studio.begin(count)
     scenes, contents, side = [], [], int(np.ceil(np.sqrt(count)))
     for i, at in enumerate(objects):
-        scenes.append(sapien.Scene([system]))
+        scenes.append(sapien.Scene([system, *studio.systems()]))
         system.set_scene_offset(scenes[-1], [SPACING * (i % side - side // 2), SPACING * (i // side - side // 2), 0.0])
         contents.append(scene.furnish(scenes[-1], spec, task, drives, at, lasting=True))
+        studio.dress(scenes[-1], contents[-1])
     system.gpu_init()  # rows of the tensors are known from here on
+    studio.open(system)
     arms = torch.tensor([c.arm.gpu_index for c in contents], device=device)
     bodies = torch.tensor([[_body(entity).gpu_index for entity in c.objects] for c in contents], device=device)
     last = contents[0].arm.links[spec.dof].index
