@@ -1,9 +1,10 @@
 """Do experts and policies succeed in ManiSkill's engine as in MuJoCo, and how fast does it step?
 
     python -m benchmarks.bench_maniskill
+    python -m benchmarks.bench_maniskill --gpu
 
-The table goes to benchmarks/results/maniskill.md. Runs of baselines.rlpd are kept in --folder: one that is there is not trained
-again.
+The table goes to benchmarks/results/maniskill.md, that of a batch on a GPU to maniskill_gpu.md. Runs of baselines.rlpd are kept
+in --folder: one that is there is not trained again.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 
 import user_gym  # noqa: F401  (registers the ids)
-from baselines.episodes import EVALUATION_SEED, hand
+from baselines.episodes import EVALUATION_SEED, EXPERTS, hand
 from baselines.play import Play, play
 from benchmarks.machine import describe, keep
-from user_gym.core import F64, Command, Robot
+from user_gym.core import F64, Command, Robot, RobotState
+from user_gym.errors import BadOption, MissingExtra, MissingSystem
 from user_gym.robots import registry, specs
+from user_gym.robots.plugins import load_object
 from user_gym.tasks.peg_insert import PegInsert
 
 TASKS = ("PegInsert", "PickPlace", "Charger")
@@ -38,9 +42,8 @@ ARMS = ("franka-fr3", "franka-fer", "arx-x5", "arx-l5")
 ROBOTS = ("franka-fr3", "arx-x5")  # whose policies are moved, and whose pace is measured
 BACKENDS = ("sim", "maniskill")
 NAMES = {"sim": "MuJoCo", "maniskill": "PhysX"}
-ROUNDS, STEPS, MANY = 5, 100, 4
+ROUNDS, STEPS, MANY, GPU_ARMS = 5, 100, 4, 1024
 FOLDER = Path(tempfile.gettempdir()) / "user-gym-maniskill"
-GPU = "the backend steps physics on the CPU; no GPU was there to build and try a batch on one, with or without images"
 
 
 def expert(task: str, backend: str, robot: str, episodes: int) -> tuple[float, float]:
@@ -202,9 +205,63 @@ of one environment are stepped by one thread.
 | --- | --- | --- | --- | --- | --- |
 """
         + "\n".join(speeds(robots, rounds)),
-        f"Not measured: 1024 arms on a GPU. Reason: {GPU}.",
     ]
     return "\n\n".join(parts)
+
+
+def why_no_gpu() -> str | None:
+    """Why a batch on a GPU cannot be measured here; None: it can."""
+    try:
+        load_object("user_gym.sim.maniskill.gpu.device:find")("cuda")
+    except (BadOption, MissingExtra, MissingSystem) as error:
+        return str(error)
+    return None
+
+
+def expert_together(task: str, robot: str, count: int, **options: str) -> tuple[float, float]:
+    """As `expert`, over the first episodes of `count` arms of one batch."""
+    with closing(gymnasium.make_vec(f"User/{task}-maniskill-v0", count, robot=robot, **options)) as env:
+        core: Any = env.unwrapped
+        hands = [EXPERTS[task](core.task, 0.0, i) for i in range(count)]
+        env.reset(seed=EVALUATION_SEED)
+        lengths, over, steps = np.zeros(count), np.zeros(count, bool), 0
+        while not over.all():
+            state, scene, steps = core.state, core.scene, steps + 1
+            actions = []
+            for i, own in enumerate(hands):
+                own.watch(lambda i=i, scene=scene: replace(scene, poses=scene.poses[i]))
+                actions.append(own.action(RobotState(**{f.name: getattr(state, f.name)[i] for f in fields(state)})))
+            _, _, terminated, truncated, info = env.step(np.stack(actions))
+            ended = (terminated | truncated) & ~over
+            lengths[ended & info["is_success"]] = steps
+            over |= ended
+    return float((lengths > 0).mean()), float(lengths.sum() / max(1, (lengths > 0).sum()))
+
+
+def gpu_rows(tasks: Sequence[str], robots: Sequence[str], count: int, rounds: int) -> Iterator[str]:
+    """Rows of the table of a batch on a GPU."""
+    for task, robot in product(tasks, robots):
+        cells = ["{:.3f} ({:.0f})".format(*expert_together(task, robot, count, device="cuda"))]
+        for obs in ("state", "pixels"):
+            options = {"robot": robot, "device": "cuda", "obs": obs}
+            with closing(gymnasium.make_vec(f"User/{task}-maniskill-v0", count, **options)) as env:
+                seen = [pace(env) for _ in range(rounds)]
+            cells.append(f"{statistics.median(seen):.0f}")
+        yield f"| {task} | {robot} | " + " | ".join(cells) + " |"
+
+
+def bench_gpu(tasks: Sequence[str], robots: Sequence[str], count: int, rounds: int) -> str:
+    """The table of a batch on a GPU, and what it was measured on."""
+    return f"""# ManiSkill's engine on a GPU
+
+{describe()}, {load_object("torch:cuda").get_device_name()}. {count} arms in one PhysX, arm steps of 0.1 s, 25 substeps each.
+
+Share of the first {count} episodes in which the scripted expert succeeds by the strict rule, in brackets the mean steps of
+those; arm steps a second by small random orders, medians of {rounds} rounds of {STEPS} steps, without and with pictures.
+
+| task | robot | expert | steps/s, state | steps/s, pixels |
+| --- | --- | --- | --- | --- |
+""" + "\n".join(gpu_rows(tasks, robots, count, rounds))
 
 
 def test_the_tables_have_a_row_for_each_task_and_robot():
@@ -214,7 +271,14 @@ def test_the_tables_have_a_row_for_each_task_and_robot():
 
 
 def test_many_arms_on_a_gpu():
-    pytest.skip(GPU)
+    if (why := why_no_gpu()) is not None:
+        pytest.skip(why)
+    assert bench_gpu(("PegInsert",), ("arx-x5",), 4, 1).count("| PegInsert | arx-x5 |") == 1
+
+
+def test_the_expert_of_a_batch_is_that_of_each_arm():
+    pytest.importorskip("user_gym.sim.maniskill", reason="comes with the extra 'maniskill'", exc_type=ImportError)
+    assert expert_together("PegInsert", "franka-fr3", 2) == expert("PegInsert", "maniskill", "franka-fr3", 2)
 
 
 if __name__ == "__main__":
@@ -223,8 +287,13 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0, help="of the runs that learn")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the runs are kept")
     parser.add_argument("--part", choices=("train",), help="train the runs and stop")
+    parser.add_argument("--gpu", action="store_true", help="measure a batch on a GPU instead")
     given = parser.parse_args()
-    if given.part == "train":
+    if given.gpu:
+        if (why := why_no_gpu()) is not None:
+            sys.exit(why)
+        keep("maniskill_gpu", bench_gpu(TASKS[:2], ROBOTS, GPU_ARMS, ROUNDS))
+    elif given.part == "train":
         for robot, backend in product(ROBOTS, BACKENDS):
             trained(backend, robot, given.seed, given.folder)
     else:
