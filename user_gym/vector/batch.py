@@ -37,7 +37,8 @@ class RobotVectorEnv(VectorEnv[Obs, np.ndarray, np.ndarray]):
         render_mode: None or "rgb_array".
         max_episode_steps: of each episode; None: the task's own.
         autoreset_mode: NEXT_STEP, SAME_STEP or DISABLED (then reset with options={"reset_mask": (n,) bool}).
-        **options: of task and backend, as RobotEnv; the simulated backend also takes `threads`, that step the arms.
+        **options: of task and backend, as RobotEnv; the simulated backend also takes `threads`, that step the arms,
+            and PhysX's a `device`.
 
     Raises:
         UnknownName, BadOption, MissingExtra: as RobotEnv.

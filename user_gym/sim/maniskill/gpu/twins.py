@@ -169,7 +169,7 @@ class GpuTwins:
         physics = self._built()
         physics.place(self._index(rows), Moving(*moving))
         self._targets[rows] = q
-        physics.aim(tensor(self._targets, self._device).float())
+        self._aim(physics)
 
     def _accept(self, commands: Command, acting: Bool) -> Physics:
         """Take orders that mean something to arms that are ready; nothing has moved."""
@@ -194,38 +194,47 @@ class GpuTwins:
             reached = self._targets[acting, -1]
             ahead = np.clip(gripper * self._stroke - reached, -self._finger_step, self._finger_step)
             self._targets[acting, -self._fingers :] = (reached + ahead)[:, None]
-        physics.aim(tensor(self._targets, self._device).float())
+        self._aim(physics)
         return physics
+
+    def _aim(self, physics: Physics) -> None:
+        self._aimed = tensor(self._targets, self._device)
+        physics.aim(self._aimed.float())
 
     def _advance(self, physics: Physics) -> tuple[Tensor, Tensor]:
         """Integrate one control period. Torques (n, dof) N m of the motors at its end, contact wrench (n, 6) N, N m."""
-        dof, most = self.spec.dof, self._most - self._weight.abs()
+        most = self._most - self._weight.abs()
         torque = total = torch.zeros_like(self._weight)
         if self._contact is not None:
             self._contact.begin(physics.tip())
+        q, dq = self._joints(physics)
         for _ in range(self._substeps):
-            q, dq = (x[:, :dof].double() for x in physics.joints())
             frames = self._chain.frames(q)
             if self._tcp_control:
                 torque = torch.clamp(self._law.torque(frames, self._chain.jacobian(frames), dq), -most, most)
             physics.step(torque if self._friction is None else torque + self._friction.torque(q))
+            q, dq = self._joints(physics)
             if self._contact is not None:
                 self._contact.add(physics.carried(), frames)
             else:
-                total = total + self._motors(physics, torque)
-        frames = self._chain.frames(physics.joints()[0][:, :dof].double())
+                total = total + self._motors(q, dq, torque)
+        frames = self._chain.frames(q)
         if self._contact is not None:
             wrench = self._contact.mean(physics.tip(), frames.points[:, -1], self._substeps * self._dt)
         else:  # what the motors give beyond the arm's weight holds the contact
             wrench = torch.linalg.solve(self._chain.jacobian(frames).mT, -total / self._substeps)
-        return self._motors(physics, torque), wrench
+        return self._motors(q, dq, torque), wrench
 
-    def _motors(self, physics: Physics, torque: Tensor) -> Tensor:
-        """Torques (n, dof) N m of the motors now, without gravity's share; a null-space spring is none of theirs."""
-        q, dq = (x[:, : self.spec.dof].double() for x in physics.joints())
+    def _joints(self, physics: Physics) -> tuple[Tensor, Tensor]:
+        """Positions and speeds (n, dof) rad, rad/s of the arms' joints now."""
+        q, dq = physics.joints()
+        return q[:, : self.spec.dof].double(), dq[:, : self.spec.dof].double()
+
+    def _motors(self, q: Tensor, dq: Tensor, torque: Tensor) -> Tensor:
+        """Torques (n, dof) N m of the motors, without gravity's share; a null-space spring is none of theirs."""
         stiffness, damping = self._gains
         if not self._tcp_control:
-            return stiffness * (tensor(self._targets[:, : self.spec.dof], self._device) - q) - damping * dq
+            return stiffness * (self._aimed[:, : self.spec.dof] - q) - damping * dq
         return torque if self._contact is not None else torque - damping * dq
 
     def _measure(self, motors: Tensor, wrench: Tensor, fresh: Bool) -> None:
