@@ -250,7 +250,7 @@ def gpu_rows(tasks: Sequence[str], robots: Sequence[str], count: int, rounds: in
         yield f"| {task} | {robot} | " + " | ".join(cells) + " |"
 
 
-def bench_gpu(tasks: Sequence[str], robots: Sequence[str], count: int, rounds: int) -> str:
+def gpu_table(tasks: Sequence[str], robots: Sequence[str], count: int, rounds: int) -> str:
     """The table of a batch on a GPU, and what it was measured on."""
     return f"""# ManiSkill's engine on a GPU
 
@@ -273,7 +273,7 @@ def test_the_tables_have_a_row_for_each_task_and_robot():
 def test_many_arms_on_a_gpu():
     if (why := why_no_gpu()) is not None:
         pytest.skip(why)
-    assert bench_gpu(("PegInsert",), ("arx-x5",), 4, 1).count("| PegInsert | arx-x5 |") == 1
+    assert gpu_table(("PegInsert",), ("arx-x5",), 4, 1).count("| PegInsert | arx-x5 |") == 1
 
 
 def test_the_expert_of_a_batch_is_that_of_each_arm():
@@ -292,7 +292,7 @@ if __name__ == "__main__":
     if given.gpu:
         if (why := why_no_gpu()) is not None:
             sys.exit(why)
-        keep("maniskill_gpu", bench_gpu(TASKS[:2], ROBOTS, GPU_ARMS, ROUNDS))
+        keep("maniskill_gpu", gpu_table(TASKS[:2], ROBOTS, GPU_ARMS, ROUNDS))
     elif given.part == "train":
         for robot, backend in product(ROBOTS, BACKENDS):
             trained(backend, robot, given.seed, given.folder)
