@@ -102,7 +102,7 @@ corrections with the robot, the server and the human, without judging.
 {" and ".join(sft.cameras)} camera at {sft.side} x {sft.side}, chunks of {sft.horizon} of which {sft.execute} are carried out.
 {sft.demos} demonstrations of each task; then {config.episodes} corrected episodes, the tasks in turns, through a `PolicyServer`
 that takes new weights while it acts. Success over {config.eval_episodes} episodes of each task and prompt, the same for all;
-"swapped" is the other task's prompt. Choices were made on seed {TUNED} and what 1 and 2 had come to before; others are held out.
+"swapped" is the other task's prompt. Choices were made on seed {TUNED}, and by what 1 and 2 had come to; others are held out.
 
 | seed | policy | blue | yellow | blue, swapped | yellow, swapped | updates of this row | s CPU |
 {"| --- " * 8}|
