@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from baselines.agent_file import read, write
 from baselines.networks import spec_hash
-from baselines.vla_network import STATE, VlaNetwork, transition
+from baselines.vla_network import STATE, VlaNetwork, transition, walked
 from user_gym.core import real, whole
 
 EXPERT = {"enter", "turn", "when", "makers", "leave"}  # parts of the model that make actions: what is trained
@@ -68,16 +68,6 @@ class FlowPpoConfig:
             real(name, getattr(self, name), 1e-8, 1.0, "1e-8 .. 1")
         for name in ("discount", "trace"):
             real(name, getattr(self, name), 0.0, 1.0, "0 .. 1")
-
-
-def walked(net: VlaNetwork, memory: Tensor, noise: Tensor, level: float) -> Tensor:
-    """Ways (n, steps + 1, horizon, axes) from noise of that shape: where they begin, then what each step adds."""
-    places, steps = [noise[:, 0]], noise.shape[1] - 1
-    for step in range(steps):
-        time = torch.full((len(noise),), step / steps)
-        mean, deviation = transition(net, memory, places[-1], time, 1.0 / steps, level)
-        places.append(mean + deviation * noise[:, step + 1])
-    return torch.stack(places, 1)
 
 
 def log_likelihood(net: VlaNetwork, memory: Tensor, ways: Tensor, level: float, counted: tuple[int, int]) -> Tensor:

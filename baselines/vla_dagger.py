@@ -21,7 +21,7 @@ import numpy as np
 
 from baselines.command import arguments, command
 from user_gym.core import Chunk, real, whole
-from user_gym.errors import MissingExtra
+from user_gym.errors import MissingExtra, WrongRun
 from user_gym.integrations.openpi.client import RemotePolicy
 from user_gym.integrations.openpi.server import PolicyServer
 from user_gym.system import Broadcaster, Buffer, ChunkBuilder, Counters, Mixture
@@ -36,7 +36,7 @@ try:
     from baselines.episodes import hand
     from baselines.hg_dagger import HUMAN_SEED, by_quarter
     from baselines.report import Clock
-    from baselines.run_folder import Run
+    from baselines.run_folder import Run, newest
     from baselines.supervisor import Supervisor
     from baselines.vla import VlaConfig, finished, judged, opened, origins
     from baselines.vla_demos import LABEL, of_task
@@ -193,6 +193,12 @@ def main(config: DaggerConfig) -> dict[str, Any]:
     """Make or continue a run; its summary."""
     torch.set_num_threads(1)
     kept, model, prompts = finished(config.sft)
+    if "noise_level" in newest(config.sft)[0]:
+        begun = origins(config.sft)[1]
+        raise WrongRun(
+            f"{config.sft} is a run of baselines.vla_rl, which acts by an SDE, and corrections teach an ODE; correct {begun}, "
+            "and reinforce what comes of that"
+        )
     updates = config.episodes * config.updates
     learner = model.further(
         replace(kept, updates=updates, learning_rate=config.learning_rate, eval_episodes=config.eval_episodes)

@@ -134,34 +134,10 @@ class VlaNetwork(nn.Module):
             x = block(x, memory)
         return self.leave(x)
 
-    def sample(
-        self,
-        memory: Tensor,
-        noise: Tensor,
-        prefix: Tensor | None = None,
-        steps: int = FLOW_STEPS,
-        level: float = 0.0,
-        added: Tensor | None = None,
-    ) -> Tensor:
-        """Actions (n, horizon, axes) of noise.
-
-        Args:
-            memory: (n, tokens, width) of `read`.
-            noise: (n, horizon, axes) to begin with.
-            prefix: (n, d, axes) that the actions begin with; the rest goes on from there.
-            steps: on the way.
-            level: of the noise of the SDE; 0: the ODE.
-            added: (n, steps, horizon, axes) normally distributed, what the SDE adds at each step; None: nothing.
-        """
-        x, fixed = noise, 0 if prefix is None else prefix.shape[1]
-        for step in range(steps):
-            time = step / steps
-            if prefix is not None:
-                x = torch.cat([(1.0 - time) * noise[:, :fixed] + time * prefix, x[:, fixed:]], 1)
-            x, deviation = transition(self, memory, x, torch.full((len(x),), time), 1.0 / steps, level)
-            if added is not None:
-                x = x + deviation * added[:, step]
-        return x if prefix is None else torch.cat([prefix, x[:, fixed:]], 1)
+    def sample(self, memory: Tensor, noise: Tensor, prefix: Tensor | None = None, level: float = 0.0) -> Tensor:
+        """Actions (n, horizon, axes): where ways end. As `walked`; actions begin with `prefix`."""
+        made = walked(self, memory, noise, level, prefix)[:, -1]
+        return made if prefix is None else torch.cat([prefix, made[:, prefix.shape[1] :]], 1)
 
 
 def transition(
@@ -177,6 +153,27 @@ def transition(
     rate = level**2 / at.clamp_min(size)  # the variance over 1 - t, per unit of time
     drift = velocity - 0.5 * rate * (place - at * velocity)
     return place + size * drift, (rate * (1.0 - at) * size).sqrt()
+
+
+def walked(net: VlaNetwork, memory: Tensor, noise: Tensor, level: float, prefix: Tensor | None = None) -> Tensor:
+    """Ways from noise to actions (n, steps + 1, horizon, axes).
+
+    Args:
+        net: the model.
+        memory: (n, tokens, width) of `read`.
+        noise: (n, steps + 1, horizon, axes): where ways begin, then what each step adds.
+        level: of the noise that is added; 0: none, the ODE.
+        prefix: (n, d, axes) that the actions begin with; the rest goes on from there.
+    """
+    places, steps = [noise[:, 0]], noise.shape[1] - 1
+    for step in range(steps):
+        at, time = places[-1], step / steps
+        if prefix is not None:
+            fixed = prefix.shape[1]
+            at = torch.cat([(1.0 - time) * noise[:, 0, :fixed] + time * prefix, at[:, fixed:]], 1)
+        mean, deviation = transition(net, memory, at, torch.full((len(at),), time), 1.0 / steps, level)
+        places.append(mean + deviation * noise[:, step + 1])
+    return torch.stack(places, 1)
 
 
 def flow_loss(
@@ -243,15 +240,14 @@ class VlaPolicy:
         net = self.net
         pictures = {name: torch.from_numpy(shrunk(obs[name], net.side)[None]) for name in net.cameras}
         words = torch.from_numpy(spelled(str(obs.get(PROMPT, self.prompt)))[None])
-        noise, added = torch.zeros(1, net.horizon, net.axes), None
+        noise = torch.zeros(1, self.steps + 1, net.horizon, net.axes)
         if not deterministic:
-            noise.normal_(generator=self._generator)
-            if self.noise_level:
-                added = torch.randn(1, self.steps, net.horizon, net.axes, generator=self._generator)
+            drawn = noise if self.noise_level else noise[:, :1]  # the ODE adds nothing on its way
+            drawn.normal_(generator=self._generator)
         prefix = self._begun(obs[PREFIX]) if PREFIX in obs else None
         with torch.inference_mode():
             memory = net.read(pictures, torch.from_numpy(obs["state"][None, :STATE]), words)
-            made = net.sample(memory, noise, prefix, self.steps, self.noise_level, added)
+            made = net.sample(memory, noise, prefix, self.noise_level)
         return ActionChunk(made[0, :, : self.axes].clamp(-1.0, 1.0).numpy().copy(), self.version)
 
     def _begun(self, actions: NDArray[Any]) -> Tensor:

@@ -12,8 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.flow_ppo import EXPERT, FlowPpo, FlowPpoConfig, Practice, advantages, log_likelihood, walked
-from baselines.vla_network import FLOW_STEPS, MOST_WORDS, STATE, VlaNetwork, flow_loss, transition
+from baselines.flow_ppo import EXPERT, FlowPpo, FlowPpoConfig, Practice, advantages, log_likelihood
+from baselines.vla_network import (
+    FLOW_STEPS,
+    MOST_WORDS,
+    STATE,
+    VlaNetwork,
+    VlaPolicy,
+    flow_loss,
+    spelled,
+    transition,
+    walked,
+)
 from user_gym.errors import BadOption, WrongRun
 
 torch.set_num_threads(1)
@@ -38,16 +48,20 @@ def memory(rows: int) -> torch.Tensor:
 def test_without_noise_a_way_is_that_of_the_ode() -> None:
     net, drawn = small().double(), noise(4, FLOW_STEPS + 1, 2, 3)
     with torch.no_grad():
-        ways = walked(net, memory(4), drawn, 0.0)
-        torch.testing.assert_close(ways[:, -1], net.sample(memory(4), drawn[:, 0]))
+        ways, place = walked(net, memory(4), drawn, 0.0), drawn[:, 0]
+        for step in range(FLOW_STEPS):
+            place = place + net.velocity(memory(4), place, torch.full((4,), step / FLOW_STEPS)) / FLOW_STEPS
+        torch.testing.assert_close(ways[:, -1], place)
         assert not torch.allclose(ways[:, -1], walked(net, memory(4), drawn, 0.5)[:, -1])
 
 
 def test_what_was_learned_is_served_by_the_way_it_acted() -> None:
-    net, drawn = small().double(), noise(4, 5, 2, 3)
-    with torch.no_grad():
-        served = net.sample(memory(4), drawn[:, 0], steps=4, level=0.5, added=drawn[:, 1:])
-        torch.testing.assert_close(served, walked(net, memory(4), drawn, 0.5)[:, -1])
+    net = small()
+    policy = VlaPolicy(net, "", 3, steps=4, noise_level=0.3)
+    policy.reset(5)
+    agent = FlowPpo(net, (1, 1), 1, FlowPpoConfig(seed=5))
+    ways = agent.draw([OBS], torch.from_numpy(spelled("")))[1]
+    assert policy.act(OBS).actions == pytest.approx(ways[0, -1].clamp(-1.0, 1.0).numpy(), abs=1e-5)
 
 
 def test_the_likelihood_of_a_way_is_that_of_its_noise_over_the_volume_it_was_stretched_to() -> None:
@@ -135,7 +149,7 @@ def test_a_flow_with_two_modes_learns_to_prefer_the_one_that_is_rewarded() -> No
     def preferred() -> float:
         read = agent.draw([OBS], WORDS)[0]
         with torch.no_grad():
-            return float((net.sample(read.expand(500, -1, -1), noise(500, 1, 1).float()) > 0.0).float().mean())
+            return float((net.sample(read.expand(500, -1, -1), noise(500, 9, 1, 1).float()) > 0.0).float().mean())
 
     assert 0.3 < preferred() < 0.7
     for _ in range(12):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.vla_network import MOST_WORDS, STATE, VlaNetwork, VlaPolicy, flow_loss, spelled
+from baselines.vla_network import FLOW_STEPS, MOST_WORDS, STATE, VlaNetwork, VlaPolicy, flow_loss, spelled
 from user_gym.core import Policy, Weights
 from user_gym.errors import BadOption
 from user_gym.system.chunked import PREFIX, PROMPT, ChunkedPolicy
@@ -68,7 +68,7 @@ def test_a_flow_that_was_learned_leads_from_noise_to_the_actions() -> None:
         optimiser.step()
     with torch.no_grad():
         memory = torch.cat([read(net, 1, "left"), read(net, 1, "right")])
-        made = net.sample(memory, torch.randn(2, 4, 6, generator=generator))
+        made = net.sample(memory, torch.randn(2, FLOW_STEPS + 1, 4, 6, generator=generator))
     # The two lie up to 1.8 apart, and noise from both by more.
     assert float((made - actions)[..., :5].abs().mean()) < 0.3
 

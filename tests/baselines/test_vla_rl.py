@@ -14,9 +14,10 @@ import torch
 from cutting import cut_off
 from gymnasium.spaces import Box, Dict
 
-from baselines import vla, vla_rl
+from baselines import vla, vla_dagger, vla_rl
 from baselines.flow_ppo import FlowPpo, Learned
 from baselines.run_folder import Run
+from baselines.vla_dagger import DaggerConfig
 from baselines.vla_demos import make
 from baselines.vla_network import MOST_WORDS, STATE, VlaNetwork
 from baselines.vla_rl import VlaRlConfig
@@ -85,20 +86,21 @@ def test_every_chunk_of_every_episode_is_collected_once_and_in_order() -> None:
 
 
 def test_the_critic_is_told_where_the_hole_really_is_and_the_model_is_not() -> None:
-    with closing(make("PegInsert", "franka-fr3", 16, ("wrist",))) as twin:
-        core: Any = twin.unwrapped
-        felt, known = [], []
-        for seed in (0, 1):
-            felt.append(twin.reset(seed=seed)[0]["state"])
+    felt, known = [], []
+    for task in ("PegInsert:hole_offset=0.0", "PegInsert:hole_offset=0.003"):
+        with closing(make(task, "franka-fr3", 16, ("wrist",))) as twin:
+            felt.append(twin.reset(seed=0)[0]["state"])
             known.append(vla_rl.told(twin, 0.5).double().numpy())
+            core: Any = twin.unwrapped
             away = core.scene.pose("board")[:3] - core.state.tcp[:3]
+            assert len(known[-1]) == vla_rl.told_numbers(core.task) == 7
             assert known[-1][0] == 0.5
             # The tool looks down: seen from it, what is below is ahead, and one horizontal axis is turned round.
-            length = np.linalg.norm(np.sinh(known[-1][1:4]) * 0.001)
-            assert length == pytest.approx(np.linalg.norm(away), rel=1e-4)
+            assert np.linalg.norm(np.sinh(known[-1][1:4]) * 0.001) == pytest.approx(np.linalg.norm(away), rel=1e-4)
             assert np.sinh(known[-1][3]) * 0.001 == pytest.approx(-away[2], abs=0.002)
-        assert vla_rl.told_numbers(core.task) == len(known[0]) == 7
-        assert len(felt[0]) == STATE
+    np.testing.assert_array_equal(felt[0], felt[1])
+    between = np.sinh(known[0][1:4]) - np.sinh(known[1][1:4])
+    assert np.linalg.norm(between) * 0.001 == pytest.approx(0.003, rel=0.01)
 
 
 def learned(folder: Path, cut_after: int) -> FlowPpo:
@@ -154,6 +156,8 @@ def test_one_command_goes_on_from_a_trained_model_and_what_it_made_can_be_loaded
     moved = {name for name, value in policy.net.state_dict().items() if not torch.equal(value, before.net.state_dict()[name])}
     assert any(name.startswith("makers") for name in moved)
     assert not any(name.startswith(("eyes", "readers", "words")) for name in moved)
+    with pytest.raises(WrongRun, match=r"rl is a run of baselines.vla_rl, .* correct .*sft, and reinforce"):
+        vla_dagger.main(DaggerConfig(sft=tmp_path / "rl", run_dir=tmp_path / "corrected"))
     with pytest.raises(UnknownName, match="unknown task 'PickPlace'; known: Charger, PegInsert"):
         vla_rl.main(VlaRlConfig(sft=tmp_path / "sft", task="PickPlace", run_dir=tmp_path / "other"))
     with pytest.raises(WrongRun, match="belongs to another configuration: iterations=1 there, 2 here"):
