@@ -4,6 +4,8 @@ import ast
 import inspect
 import subprocess
 import sys
+from unittest.mock import Mock
+from zipfile import BadZipFile
 
 import gymnasium as gym
 import pytest
@@ -11,10 +13,12 @@ import torch
 
 pytest.importorskip("user_gym.sim.maniskill", reason="comes with the extra 'maniskill'", exc_type=ImportError)
 
+import sapien  # pyright: ignore[reportMissingImports]
 from sapien import physx, render  # pyright: ignore[reportMissingImports]
 
 import user_gym  # noqa: F401  (registers the ids)
 from user_gym.errors import BadOption, MissingSystem
+from user_gym.sim.maniskill import scene
 from user_gym.sim.maniskill.gpu import device, physx_gpu, pictures, visuals
 
 PLAIN = """
@@ -53,10 +57,15 @@ def test_sapiens_gpu_system_has_all_that_is_asked_of_it() -> None:
     assert {"gpu_init", "step", "cuda_articulation_qpos", "set_scene_offset"} <= asked
     assert {name for name in asked if not hasattr(physx.PhysxGpuSystem, name)} == set()
     assert {name for name in called(physx_gpu, "physx") if not hasattr(physx, name)} == set()
+    assert {name for module in (physx_gpu, pictures) for name in called(module, "sapien") if not hasattr(sapien, name)} == set()
+    assert hasattr(sapien.CudaArray, "torch")
+    assert hasattr(physx.PhysxArticulationLinkComponent, "index")
 
 
 def test_sapiens_renderer_has_all_that_is_asked_of_it() -> None:
     group, camera = render.RenderSystemGroup, render.RenderCameraComponent
+    assert hasattr(sapien.Device, "can_render")
+    assert hasattr(render, "RenderSystem")
     for names, owner in (
         ({"render"}, render),
         ({"self._group"}, group),
@@ -100,13 +109,28 @@ def test_a_device_that_is_not_there_is_told_which_are(monkeypatch) -> None:
         device.find("cuda:2")
 
 
-def test_a_library_that_does_not_load_is_named(monkeypatch) -> None:
-    def missing() -> None:
-        raise OSError("libcuda.so: cannot open shared object file")
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (
+            OSError("libcuda.so: cannot open shared object file"),
+            r"driver does not load: libcuda\.so: .* libcuda\.so\.1 to link",
+        ),
+        (OSError("libPhysXGpu_64.so: file too short"), r"PhysX's library .* file too short; remove ~/\.sapien/physx/\d"),
+        (BadZipFile("File is not a zip file"), r"PhysX's library .* not a zip file; remove ~/\.sapien/physx/\d"),
+    ],
+    ids=["driver", "library", "download"],
+)
+def test_a_library_that_does_not_load_is_named(error, cure, monkeypatch) -> None:
+    monkeypatch.setattr(physx, "enable_gpu", Mock(side_effect=error))
+    with pytest.raises(MissingSystem, match=cure):
+        physx_gpu._enable("cuda:0")
 
-    monkeypatch.setattr(physx, "enable_gpu", missing)
-    with pytest.raises(MissingSystem, match=r"libcuda\.so"):
-        physx_gpu._enable(4)
+
+def test_a_second_gpu_is_refused_with_the_cure(monkeypatch) -> None:
+    monkeypatch.setattr(physx, "PhysxGpuSystem", Mock(side_effect=RuntimeError("one device")))
+    with pytest.raises(BadOption, match=r"bad device 'cuda:1'; .*SAPIEN says: one device; use another process"):
+        scene.gpu_system(9.81, "cuda:1", 4)
 
 
 def test_arms_on_the_cpu_need_no_torch() -> None:

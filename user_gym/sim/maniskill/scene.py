@@ -13,6 +13,7 @@ import sapien  # pyright: ignore[reportMissingImports]
 from sapien import physx  # pyright: ignore[reportMissingImports]
 
 from user_gym.core import F64, Body, RobotSpec, Task
+from user_gym.errors import BadOption
 from user_gym.robots import pose
 from user_gym.sim.bodies import held_width
 from user_gym.sim.maniskill import bodies, inertia
@@ -20,7 +21,8 @@ from user_gym.sim.maniskill.law import Drives
 from user_gym.sim.plant import FINGER_LAG, FINGER_SERVO
 
 FINGER_ARMATURE = 0.1  # kg, as in the MuJoCo twin
-_NUMBERS = Lock()
+NUMBERS = Lock()  # around what SAPIEN keeps for the whole process: set, then used
+EITHER = "a process has arms on the CPU or on a GPU, for whose sake PhysX shapes all bodies otherwise"
 
 
 class Contents(NamedTuple):
@@ -31,17 +33,37 @@ class Contents(NamedTuple):
 
 
 def cpu_system(gravity: float) -> Any:
-    """PhysX for one scene. What it is made with is one set of numbers of the whole process, so each sets its own."""
-    with _NUMBERS:
+    """PhysX for one scene. What it is made with is one set of numbers of the whole process, so each sets its own.
+
+    Raises:
+        BadOption: this process has arms on a GPU, or had.
+    """
+    if physx.is_gpu_enabled():
+        raise BadOption("device", "cpu", "cuda", f"{EITHER}, and this one took a GPU: use another process for arms on the CPU")
+    with NUMBERS:
         _set(gravity)
         return physx.PhysxCpuSystem()
 
 
-def gpu_system(gravity: float, device: str) -> Any:
-    """PhysX for many scenes on a GPU, such as "cuda:0"."""
-    with _NUMBERS:
+def gpu_system(gravity: float, device: str, count: int) -> Any:
+    """PhysX for so many scenes on a GPU, such as "cuda:0".
+
+    Raises:
+        BadOption: SAPIEN does not take this GPU.
+    """
+    with NUMBERS:
         _set(gravity)
-        return physx.PhysxGpuSystem(device)
+        # SAPIEN's own numbers, and more where there are many scenes. What does not fit is dropped by PhysX, with a message.
+        physx.set_gpu_memory_config(
+            max_rigid_contact_count=max(2**19, 2**10 * count),
+            max_rigid_patch_count=max(81920, 2**7 * count),
+            found_lost_pairs_capacity=max(2**18, 2**8 * count),
+        )
+        try:
+            return physx.PhysxGpuSystem(device)
+        except RuntimeError as error:
+            cure = f"SAPIEN says: {error}; use another process for another GPU"
+            raise BadOption("device", device, "one GPU in a process, the same all along", cure) from error
 
 
 def furnish(scene: Any, spec: RobotSpec, task: Task, drives: Drives, objects: F64, lasting: bool) -> Contents:

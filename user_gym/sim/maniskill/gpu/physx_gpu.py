@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import sapien  # pyright: ignore[reportMissingImports]
@@ -15,7 +16,7 @@ from sapien import physx  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
 from user_gym.core import F64, RobotSpec, Task
-from user_gym.errors import MissingSystem
+from user_gym.errors import BadOption, MissingSystem
 from user_gym.sim.maniskill import scene
 from user_gym.sim.maniskill.gpu.physics import Moving, Tip
 from user_gym.sim.maniskill.gpu.pictures import Studio
@@ -59,7 +60,8 @@ class PhysxGpu:
         system.gpu_apply_articulation_qf()
         system.gpu_update_articulation_kinematics()
         self._loose[bodies] = moving.objects
-        system.gpu_apply_rigid_dynamic_data(sapien.CudaArray(bodies.flatten().int()))
+        index = bodies.flatten().int()  # by name: a CudaArray does not keep what it points to
+        system.gpu_apply_rigid_dynamic_data(sapien.CudaArray(index))
 
     def moving(self) -> Moving:
         """As `Physics.moving`."""
@@ -111,15 +113,16 @@ def build(
         dt: s of a substep.
         drives: of the arm's joints.
         objects: (n, k, 7) m, xyzw, where the objects begin.
-        device: such as cuda:0. PhysX takes one device in a process.
+        device: such as cuda:0.
         studio: whose cameras are wanted.
 
     Raises:
-        MissingSystem: PhysX's library for GPUs is not here and cannot be fetched.
+        BadOption: this process has arms on the CPU, or on another GPU.
+        MissingSystem: the driver's library or PhysX's own for GPUs does not load, or the latter cannot be fetched.
     """
     count = len(objects)
-    _enable(count)
-    system = scene.gpu_system(spec.gravity, str(device))
+    _enable(str(device))
+    system = scene.gpu_system(spec.gravity, str(device), count)
     system.timestep = dt
     studio.begin(count)
     scenes, contents, side = [], [], int(np.ceil(np.sqrt(count)))
@@ -141,16 +144,18 @@ def _body(entity: Any) -> Any:
     return entity.find_component_by_type(physx.PhysxRigidDynamicComponent)
 
 
-def _enable(count: int) -> None:
+def _enable(device: str) -> None:
     try:
         physx.enable_gpu()
-    except OSError as error:  # also what requests raises
+    except RuntimeError as error:
+        cure = f"{scene.EITHER}: close those on the CPU first, or use another process (SAPIEN says: {error})"
+        raise BadOption("device", device, "cpu", cure) from error
+    except (OSError, BadZipFile) as error:  # OSError is also what requests raises
+        if "libcuda" in str(error):
+            raise MissingSystem(
+                f"the GPU's driver does not load: {error}; it brings libcuda.so, or libcuda.so.1 to link to"
+            ) from error
         raise MissingSystem(
-            f"PhysX's library for GPUs does not load: {error}; SAPIEN keeps it under ~/.sapien/physx"
+            f"PhysX's library for GPUs does not load: {error}; remove ~/.sapien/physx/{physx.version()} and let SAPIEN fetch "
+            "it again, or unzip there what github.com/sapien-sim/physx-precompiled has released under that version"
         ) from error
-    # SAPIEN's own numbers, and more where there are many scenes. What does not fit is dropped by PhysX, with a message.
-    physx.set_gpu_memory_config(
-        max_rigid_contact_count=max(2**19, 2**10 * count),
-        max_rigid_patch_count=max(81920, 2**7 * count),
-        found_lost_pairs_capacity=max(2**18, 2**8 * count),
-    )
