@@ -28,6 +28,14 @@ try:
 except BadOption as error:
     print(error)
 """
+CORNERS = """
+from sapien import physx
+physx._enable_gpu()
+from user_gym.sim.maniskill import bodies
+ball = bodies._ball(*bodies.GPU_FACETS)
+for size in ((1.0, 1.0, 1.0), (0.03, 0.02, 0.015)):
+    print(len(ball), len(physx.PhysxCollisionShapeConvexMesh(ball, size, bodies.material(0.5)).vertices))
+"""
 
 
 def said(program: str) -> list[str]:
@@ -42,3 +50,7 @@ def test_a_process_has_arms_on_the_cpu_or_on_a_gpu() -> None:
     assert "close those on the CPU first, or use another process" in gpu
     assert cpu.startswith("bad device 'cpu'; allowed: cuda; a process has arms on the CPU or on a GPU")
     assert "use another process" in cpu
+
+
+def test_ellipsoids_cooked_for_a_gpu_keep_all_corners() -> None:
+    assert said(CORNERS) == ["48 48"] * 2

@@ -27,7 +27,7 @@ ROLLING_LOSS = 2000.0  # 1/s of a body's turning for each m of its rolling frict
 # Faces of an ellipsoid from pole to pole, an even number, and around, a multiple of 4. A single point of contact does not
 # resist turning about itself, and a duck gripped by one swings round; a face of 10 x 6 mm does, as a soft pad would.
 FACETS = (8, 16)
-GPU_FACETS = (4, 16)  # PhysX takes bodies of at most 64 corners on a GPU
+GPU_FACETS = (4, 12)  # PhysX takes at most 64 corners on a GPU, and of 4 x 16 its cooking for one was seen to drop 16
 _LYING = np.array([0.0, -np.sqrt(0.5), 0.0, np.sqrt(0.5)])  # xyzw: PhysX's cylinders lie along x, ours stand along z
 
 
