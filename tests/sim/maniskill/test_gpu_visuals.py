@@ -1,5 +1,9 @@
 """What a scene looks like, where Vulkan draws on anything: peg, board and duck are where MuJoCo's pictures have them."""
 
+import weakref
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 
@@ -7,7 +11,7 @@ pytest.importorskip("user_gym.sim.maniskill", reason="comes with the extra 'mani
 
 import sapien  # pyright: ignore[reportMissingImports]
 
-from user_gym.errors import BadOption, Closed, MissingSystem
+from user_gym.errors import BadOption, Closed, MissingSystem, NotReset
 from user_gym.robots import reach, specs
 from user_gym.sim.cell import build
 from user_gym.sim.maniskill import scene
@@ -85,17 +89,62 @@ def test_a_camera_of_a_device_that_cannot_draw_is_refused(monkeypatch) -> None:
         studio.want(FR3.cameras[0])
 
 
-def test_a_camera_comes_before_the_scenes(monkeypatch) -> None:
-    class Able:
-        def __init__(self, name) -> None:
-            self.can_render = lambda: True
+class Renderer:
+    def __init__(self, device) -> None:
+        self.device = device
 
-    monkeypatch.setattr(pictures.sapien, "Device", Able)
-    studio = pictures.Studio(FR3, PegInsert(FR3), "cuda:0")  # pyright: ignore[reportArgumentType]
-    with pytest.raises(Closed, match="before the first reset"):
-        studio.draw("wrist")
+
+class Group:
+    def __init__(self, renderers) -> None:
+        self.renderers = renderers
+        self.set_cuda_poses = self.create_camera_group = MagicMock()
+
+
+@pytest.fixture
+def studio(monkeypatch) -> pictures.Studio:
+    """On a device that can draw, as it says."""
+    monkeypatch.setattr(pictures.sapien, "Device", lambda name: SimpleNamespace(can_render=lambda: True))
+    monkeypatch.setattr(pictures.render, "RenderSystem", Renderer)
+    monkeypatch.setattr(pictures.render, "RenderSystemGroup", Group)
+    monkeypatch.setattr(visuals, "prepare", lambda count: None)
+    return pictures.Studio(FR3, PegInsert(FR3), "cuda:0")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_camera_comes_before_the_scenes(studio) -> None:
     studio.begin(2)
     assert studio.systems() == []  # nothing is drawn where nobody looks
     studio.open(None)
     with pytest.raises(BadOption, match="wrist"):
         studio.want(FR3.cameras[0])
+
+
+def test_a_picture_wants_a_camera_and_then_a_reset(studio) -> None:
+    camera = pictures.GpuCamera(FR3.cameras[0], studio, None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(Closed, match=rf"'{camera.spec.name}' is not connected; call connect\(\) before the first reset"):
+        camera.read()
+    camera.connect()
+    with pytest.raises(NotReset, match="call reset first"):
+        camera.read()
+    studio.begin(2)
+    studio.open(MagicMock())
+    with pytest.raises(Closed, match=r"'another' is not connected"):
+        studio.draw("another")
+
+
+def test_what_is_closed_draws_no_more_and_takes_other_cameras(studio) -> None:
+    one, other = (pictures.GpuCamera(spec, studio, None) for spec in FR3.cameras[:2])  # pyright: ignore[reportArgumentType]
+    one.connect()
+    studio.begin(2)
+    drawer = weakref.ref(studio.systems()[0])
+    studio.open(MagicMock())
+    assert drawer() is not None
+    one.close()
+    assert drawer() is None
+    with pytest.raises(Closed, match="is not connected"):
+        one.read()
+    other.connect()
+
+
+def test_more_scenes_than_the_renderer_is_made_for_are_refused() -> None:
+    with pytest.raises(BadOption, match=r"bad num_envs 1025; allowed: 1 \.\. 1024 with pictures"):
+        visuals.prepare(1025)

@@ -13,7 +13,7 @@ import torch
 from sapien import render  # pyright: ignore[reportMissingImports]
 
 from user_gym.core import U8, CameraSpec, Frame, RobotSpec, Task
-from user_gym.errors import BadOption, Closed, MissingSystem
+from user_gym.errors import BadOption, Closed, MissingSystem, NotReset
 from user_gym.sim.maniskill import scene
 from user_gym.sim.maniskill.gpu import visuals
 from user_gym.sim.maniskill.gpu.twins import GpuTwins
@@ -30,8 +30,7 @@ class Studio:
 
     def __init__(self, spec: RobotSpec, task: Task, device: torch.device) -> None:
         self._spec, self._task, self._device = spec, task, str(device)
-        self._wanted: dict[str, CameraSpec] = {}
-        self._groups: dict[str, Any] | None = None
+        self.close()
 
     def want(self, camera: CameraSpec) -> None:
         """One more camera, in the scenes that are built next.
@@ -55,7 +54,7 @@ class Studio:
 
     def begin(self, count: int) -> None:
         """So many scenes will be built."""
-        self._groups, self._renderers, self._places = None, [], []
+        self._forget()
         if self._wanted:
             visuals.prepare(count)
 
@@ -93,13 +92,28 @@ class Studio:
 
     def draw(self, camera: str) -> U8:
         """Pictures (n, height, width, 3) of all scenes as they are now."""
-        if not self._groups:
-            raise Closed(f"camera {camera!r} before the first reset; call connect() and reset()")
+        if camera not in self._wanted:
+            raise Closed(f"camera {camera!r} is not connected; call connect() before the first reset")
+        if self._groups is None:
+            raise NotReset(f"camera {camera!r} before the first reset; call reset first")
         self._system.gpu_fetch_articulation_link_pose()
         self._system.gpu_fetch_rigid_dynamic_data()
         self._group.update_render()
         self._groups[camera].take_picture()
         return np.ascontiguousarray(self._groups[camera].get_picture_cuda(visuals.PICTURE).torch()[..., :3].cpu().numpy())
+
+    def close(self) -> None:
+        """Free all that draws; no camera is wanted any more."""
+        self._wanted: dict[str, CameraSpec] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of the scenes."""
+        self._system: Any = None
+        self._group: Any = None
+        self._groups: dict[str, Any] | None = None
+        self._renderers: list[Any] = []
+        self._places: list[tuple[scene.Contents, dict[str, Any]]] = []
 
 
 class GpuCamera:
@@ -117,4 +131,5 @@ class GpuCamera:
         return Frame(self._studio.draw(self.spec.name), float(np.max(self._twins.observe().time)))
 
     def close(self) -> None:
-        """What draws is freed with the scenes."""
+        """As `Studio.close`: the cameras of a batch are closed together."""
+        self._studio.close()

@@ -15,6 +15,7 @@ import sapien  # pyright: ignore[reportMissingImports]
 from sapien import physx, render  # pyright: ignore[reportMissingImports]
 
 from user_gym.core import F64, Body, CameraSpec, RobotSpec, Shape, Task
+from user_gym.errors import BadOption
 from user_gym.robots import pose
 from user_gym.sim import looks
 from user_gym.sim.bodies import held_width
@@ -23,17 +24,26 @@ from user_gym.sim.maniskill import bodies, scene
 TABLE, PAD = (0.52, 0.56, 0.60, 1.0), (0.30, 0.30, 0.32, 1.0)
 GAMMA = 2.2  # SAPIEN's shaders raise a colour to 1 / GAMMA, MuJoCo shows it as it is
 PICTURE = "Color"  # of what the shaders draw
-MATERIALS = 64  # of a scene at most; SAPIEN wants to know how many there will be
+SCENES, MATERIALS = 1024, 64  # that a process may see, and of each of them; SAPIEN wants to know before the first
 NEAR, FAR = 0.01, 20.0  # m
 _LENS = pose.from_matrix(np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]))  # SAPIEN's cameras look along x, with z up
 _STANDING = pose.from_matrix(np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]]))  # its cylinders lie along x, ours stand along z
 
 
 def prepare(count: int) -> None:
-    """So many scenes will be seen: numbers of the whole process, before the first of them."""
-    render.set_global_config(max_num_materials=MATERIALS * count)
-    render.set_camera_shader_dir("minimal")  # the others keep a dozen pictures of each camera
-    render.set_picture_format(PICTURE, "r8g8b8a8unorm")
+    """So many scenes will be seen. The numbers are the whole process's, and count alone before its first picture.
+
+    Raises:
+        BadOption: more than SCENES.
+    """
+    if count > SCENES:
+        raise BadOption(
+            "num_envs", count, f"1 .. {SCENES} with pictures", "use obs='state' without a render_mode for more arms"
+        )
+    with scene.NUMBERS:
+        render.set_global_config(max_num_materials=MATERIALS * SCENES)
+        render.set_camera_shader_dir("minimal")  # the others keep a dozen pictures of each camera
+        render.set_picture_format(PICTURE, "r8g8b8a8unorm")
 
 
 def dress(place: Any, contents: scene.Contents, spec: RobotSpec, task: Task) -> None:
