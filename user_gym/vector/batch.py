@@ -1,6 +1,7 @@
 """n arms that a backend moves together, as one VectorEnv: one RobotBatch, the same Interface and Task as the single env.
 
 Row i of an episode equals the single env's episode with the same seed, bit for bit: the batch maths is the single maths.
+Except with `device="cuda"`, where PhysX steps the arms together and nothing repeats bit for bit.
 """
 
 from __future__ import annotations

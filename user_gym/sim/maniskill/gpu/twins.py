@@ -31,11 +31,7 @@ class GpuTwins:
     """A RobotBatch over one `Physics`.
 
     Args:
-        spec: the arm.
-        task: whose bodies are around each.
-        control: "tcp" or "joint".
-        count: number of arms.
-        dt: s of a substep.
+        spec, task, control, count, dt: as SapienTwins.
         device: of all tensors, the physics' own.
         build: makes the scenes at the first reset, with objects at (n, k, 7) m, xyzw, and everything at rest.
 
