@@ -71,7 +71,11 @@ def _told(kind: type) -> dict[str, str]:
     """What the docstring of each field says, on one line; a class says it anew of what it inherits."""
     found: dict[str, str] = {}
     for base in (one for one in reversed(kind.__mro__) if is_dataclass(one)):
-        (made,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body  # pyright: ignore[reportArgumentType]
+        try:
+            source = inspect.getsource(base)  # pyright: ignore[reportArgumentType]
+        except OSError:  # installed without sources: options without words
+            continue
+        (made,) = ast.parse(textwrap.dedent(source)).body
         assert isinstance(made, ast.ClassDef)
         for field, after in pairwise(made.body):
             match field, after:

@@ -51,7 +51,7 @@ class Run:
         self.curve: list[dict[str, Any]] = []
         self._agent = ""  # name of the newest checkpoint
         self._lock: IO[str] | None = None
-        self._anew = False  # whether this process began the run
+        self._anew = self._made = False  # whether this process began the run, and made its folder
 
     def open(self) -> None:
         """Make the folder, or recognise it; then it is this process's. Raises WrongRun, Busy, NoSpace, Unwritable."""
@@ -67,6 +67,7 @@ class Run:
                 f"{self.folder} was made by an earlier version, which kept its experience in {_EARLIER}/; "
                 "remove it or choose another --run-dir"
             )
+        self._made = not self.folder.exists()
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._hold()
@@ -95,13 +96,16 @@ class Run:
         """
         if self._lock is None or not self._anew or self._newest.exists():
             return
+        if not _is_there(self.folder / "lock", self._lock):  # somebody moved this folder, and another may have its place
+            return
         for name in _BEFORE_STEPS:
             path = self.folder / name
             with contextlib.suppress(OSError):  # why it failed is what is to be heard
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         with contextlib.suppress(OSError):
             (self.folder / "lock").unlink()  # while it is held: who opens this file now has lost, see `_hold`
-            self.folder.rmdir()  # unless somebody put something there
+            if self._made:
+                self.folder.rmdir()  # unless somebody put something there
         self.close()
 
     @property
@@ -195,7 +199,11 @@ class Run:
             )
 
     def _hold(self) -> None:
-        file = (self.folder / "lock").open("a+")
+        let_go = Busy(f"{self.folder} was let go of by another process at this moment; try again")
+        try:
+            file = (self.folder / "lock").open("a+")
+        except FileNotFoundError:
+            raise let_go from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -205,7 +213,7 @@ class Run:
             raise Busy(f"{self.folder} is in use by process {owner}; wait until it ends or choose another --run-dir") from None
         if not _is_there(self.folder / "lock", file):
             file.close()
-            raise Busy(f"{self.folder} was let go of by another process at this moment; try again")
+            raise let_go
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -29,6 +29,7 @@ try:
     import torch
 
     from baselines.episodes import evaluate
+    from baselines.experience import own_buffer
     from baselines.report import Clock
     from baselines.run_folder import Run, newest
     from baselines.vla_demos import CAMERAS, demonstrate, make, of_task, parse, prompt_of
@@ -227,7 +228,7 @@ def main(config: VlaConfig) -> dict[str, Any]:
 
 def _made(config: VlaConfig, run: Run, sft: Sft, envs: Mapping[str, gymnasium.Env[Any, Any]]) -> dict[str, Any]:
     """Demonstrate, learn and judge; the summary."""
-    with Buffer.open(run.folder / "buffer", durability="kill") as buffer:
+    with own_buffer(run) as buffer:
         for task, env in envs.items():
             tried = demonstrate(env, buffer, config.demos, config.demo_noise, config.seed, tenth(task))
             print(f"{task}: {len(buffer.view(of_task(task)))} steps of demonstrations; {tried} tried now", flush=True)

@@ -34,6 +34,7 @@ try:
     import tyro
 
     from baselines.episodes import hand
+    from baselines.experience import own_buffer
     from baselines.hg_dagger import HUMAN_SEED, by_quarter
     from baselines.report import Clock
     from baselines.run_folder import Run, newest
@@ -224,7 +225,7 @@ def _made(
     with ExitStack() as stack:
         kept_before = [one / "buffer" for one in origins(config.sft) if (one / "buffer").exists()]
         before = [stack.enter_context(Buffer.open(one, read_only=True)) for one in kept_before]
-        own = stack.enter_context(Buffer.open(run.folder / "buffer", durability="kill"))
+        own = stack.enter_context(own_buffer(run))
         weights = Broadcaster()
         policy = learner.policy(next(iter(prompts.values())))
         server = stack.enter_context(PolicyServer(policy, port=0, weights=weights, clients=len(envs)))

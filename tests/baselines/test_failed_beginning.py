@@ -1,12 +1,15 @@
 """A run that fails before anything of it is kept leaves nothing behind; one that has something loses nothing."""
 
 import fcntl
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
-from baselines import bc, online, rewards, rlpd, run_folder
+from baselines import bc, online, rewards, rlpd, run_folder, vla
 from baselines.config import Config
+from baselines.experience import open_buffer
 from baselines.run_folder import Run
 from user_gym.errors import Busy, LinkLost, MissingSystem
 from user_gym.real.keyboard import Keyboard
@@ -72,6 +75,39 @@ def test_what_somebody_put_there_meanwhile_stays(tmp_path):
     run.withdraw()
     run.withdraw()
     assert [path.name for path in run.folder.iterdir()] == ["note.txt"]
+
+
+def test_a_run_in_the_place_of_one_that_somebody_removed_is_not_withdrawn_with_it(tmp_path):
+    first, second = Run(tmp_path / "run", {}), Run(tmp_path / "run", {})
+    first.open()
+    shutil.rmtree(first.folder)
+    second.open()
+    with open_buffer(second.folder):
+        first.withdraw()
+    assert {"buffer", "config.json", "lock"} <= {path.name for path in second.folder.iterdir()}
+    first.close()
+    second.close()
+
+
+def test_a_folder_that_was_there_before_stays_empty(tmp_path):
+    run = Run(tmp_path, {})
+    run.open()
+    run.withdraw()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_goes_before_its_lock_is_made_is_one_that_was_let_go_of(tmp_path, monkeypatch):
+    run = Run(tmp_path / "run", {})
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
+    with pytest.raises(Busy, match="let go of by another process at this moment; try again"):
+        run.open()
+
+
+def test_a_vla_whose_demonstrations_fail_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(vla, "demonstrate", silent)
+    with pytest.raises(LinkLost):
+        vla.main(vla.VlaConfig(side=16, cameras=("wrist",), run_dir=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_with_a_checkpoint_is_not_withdrawn(tmp_path):
