@@ -71,6 +71,12 @@ class Checkpoints:
         found = self._whole()
         return None if found is None else found[2]
 
+    def clear(self) -> None:
+        """Remove all of them, and nothing else that is in the folder. Raises Unwritable."""
+        with explained(self._folder):
+            for path in (self._newest, self._previous, *self._folder.glob("agent-*")):
+                path.unlink(missing_ok=True)
+
     def _whole(self) -> tuple[Path, Path, Reached] | None:
         """The newest checkpoint that can be read: its file, its agent, its counters. A newer one that cannot is told of."""
         damaged: list[str] = []

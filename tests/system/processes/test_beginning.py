@@ -132,12 +132,15 @@ def test_a_run_of_which_nothing_was_made_takes_any_other_plan_and_nothing_of_the
     Checkpoints(folder.learner).save(lambda path: path.write_text("of another width"), Reached(0, 0))
     folder.owner_file.write_text('{"form": "of other robots"}')
     (folder.logs / "left.log").write_text("why it failed\n")
+    (folder.learner / "pretrained.pt").write_text("mine")
+    folder.buffer.mkdir()  # and its owner died there
     folder.begin(unreachable)
     assert Checkpoints(folder.learner).reached() == Reached(0, 0)
     folder.begin(plan(seed=1))
     assert folder.plan() == plan(seed=1)
     assert Checkpoints(folder.learner).reached() is None
     assert not folder.owner_file.exists()
+    assert [path.name for path in folder.learner.iterdir()] == ["pretrained.pt"]
     assert (folder.logs / "left.log").read_text() == "why it failed\n"
 
 
@@ -185,6 +188,8 @@ def test_the_module_of_a_judge_says_what_of_its_words_makes_another_run(tmp_path
         unlike = plan(reward="anna@left", judge=judge).differences(plan(reward="anna@right", judge=judge))
         assert [text.partition("=")[0] for text in unlike] == names
     assert plan(reward="anna", judge="by_hand:judge").differences(plan(reward="ben", judge="by_hand:judge"))
+    (tmp_path / "strange.py").write_text("raise SystemExit('code of another plan ran')\n")
+    assert len(plan(reward="anna").differences(plan(reward="ben", judge="strange:judge"))) == 2
 
 
 def test_sockets_of_a_deep_folder_lie_elsewhere_and_are_this_users_alone(tmp_path, monkeypatch):

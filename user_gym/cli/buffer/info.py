@@ -39,7 +39,7 @@ def add(parts: Any) -> None:
         "info",
         help="say what a buffer holds",
         description="Say what a buffer holds: who collected how much with which robot, who rewarded it, which columns there "
-        "are, what was labelled, and what it takes on the disk. A run may be writing it.",
+        "are, what was labelled, and what it takes on the disk. A run may be writing it. The head of every block is read.",
     )
     add_path(parser)
     parser.add_argument("--json", action="store_true", help="for programs")

@@ -18,7 +18,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -63,7 +62,7 @@ class RunFolder:
         kept = Checkpoints(self.learner).reached()
         if self.finished_file.exists() or (kept is not None and kept.updates > 0):
             return True
-        if not self.buffer.exists():
+        if not self.buffer.exists() or not any(self.buffer.iterdir()):  # an owner may have died just after it made the folder
             return False
         with Buffer.open(self.buffer, read_only=True) as buffer:
             return buffer.stats()["transitions_ever"] > 0
@@ -99,8 +98,7 @@ class RunFolder:
         forget(self.digest)  # of one that was killed and removed, too
         with explained(self.path):
             self.owner_file.unlink(missing_ok=True)
-            if self.learner.exists():
-                shutil.rmtree(self.learner)
+        Checkpoints(self.learner).clear()
 
     def plan(self) -> Plan:
         """The run's plan. Raises WrongRun where there is none."""

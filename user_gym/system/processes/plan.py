@@ -262,17 +262,18 @@ class Plan:
     def differences(self, other: Plan) -> list[str]:
         """What keeps a run of the other plan from going on with this one, in words; empty where it may."""
         mine, theirs = self.words, other.words
-        same = self.reward == other.reward or self._rewarding == other._rewarding
+        same = self.reward == other.reward
+        if not same and self.judge == other.judge:  # a judge of another plan is not asked: that would run code it names
+            same = self._meant(self.reward) == self._meant(other.reward)
         may = _MORE | ({"reward"} if same else set())
         return [f"{k}={theirs[k]!r} there, {mine[k]!r} here" for k in mine if k not in may and mine[k] != theirs[k]]
 
-    @property
-    def _rewarding(self) -> str:
-        """Who rewards, as the module of its judge means the words, wherever a person is asked; else the words themselves."""
+    def _meant(self, reward: str) -> str:
+        """Who rewards, as the module of the judge means the words, wherever a person is asked; else the words themselves."""
         try:
-            return named(f"{self.judge.partition(':')[0]}:meant")(self.reward)
+            return named(f"{self.judge.partition(':')[0]}:meant")(reward)
         except (ImportError, UserGymError):  # it says nothing of that, is not here, or does not know the words
-            return self.reward
+            return reward
 
 
 # Processes that are no collectors.
