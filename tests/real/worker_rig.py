@@ -78,8 +78,9 @@ def orphan(tmp_path, fork=False, **options):
 
 
 def alive(pid) -> bool:
+    """Whether any of its threads is: the first is a zombie while others still end."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().split(") ")[1][0] != "Z"
-    except FileNotFoundError:
+            return stat.read().split(") ")[1][0] != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except (FileNotFoundError, ProcessLookupError):
         return False
