@@ -197,4 +197,4 @@ def test_a_verdict_waits_for_room_on_the_disk(tmp_path, monkeypatch):
 @pytest.mark.parametrize("words", [{"episode": 1.5, "success": True}, {"episode": 1, "success": 1}, {"success": True}])
 def test_an_owner_takes_no_verdict_that_is_none(tmp_path, words):
     with Place(tmp_path).open() as desk, pytest.raises(BadBlock):
-        desk.judge("left", words)
+        desk.judge("left", owner.Visit(desk), words)
