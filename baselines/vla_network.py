@@ -238,6 +238,9 @@ class VlaPolicy:
     def act(self, obs: Mapping[str, NDArray[Any]], deterministic: bool = False) -> ActionChunk:
         """As `core.Policy.act`; deterministic: what becomes of noise 0."""
         net = self.net
+        if missing := [name for name in ("state", *net.cameras) if name not in obs]:
+            cure = "make the environment with obs='pixels', or ask by the names that the server's convention has"
+            raise BadOption("observation", sorted(obs), f"what the model sees, of which it lacks {', '.join(missing)}", cure)
         pictures = {name: torch.from_numpy(shrunk(obs[name], net.side)[None]) for name in net.cameras}
         words = torch.from_numpy(spelled(str(obs.get(PROMPT, self.prompt)))[None])
         noise = torch.zeros(1, self.steps + 1, net.horizon, net.axes)

@@ -107,6 +107,13 @@ def test_a_policy_of_an_sde_draws_what_it_adds_and_adds_nothing_where_nothing_is
     np.testing.assert_array_equal(drawn, sde.act(observation()).actions)
 
 
+def test_an_observation_that_lacks_what_the_model_sees_is_refused_by_name() -> None:
+    obs = observation()
+    del obs["side"]
+    with pytest.raises(BadOption, match="lacks side; make the environment with obs='pixels'"):
+        VlaPolicy(small(), "insert", 6).act(obs)
+
+
 def test_weights_of_one_fit_the_other_and_no_other_model() -> None:
     policy, other = VlaPolicy(small(0), "insert", 6), small(1)
     assert isinstance(policy, Policy)
