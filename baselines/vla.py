@@ -231,7 +231,8 @@ def _made(config: VlaConfig, run: Run, sft: Sft, envs: Mapping[str, gymnasium.En
     with own_buffer(run) as buffer:
         for task, env in envs.items():
             tried = demonstrate(env, buffer, config.demos, config.demo_noise, config.seed, tenth(task))
-            print(f"{task}: {len(buffer.view(of_task(task)))} steps of demonstrations; {tried} tried now", flush=True)
+            kept = len(buffer.view(of_task(task)))
+            print(f"{task}: {config.demos} demonstrations, {kept} steps; {tried} tried now", flush=True)
         learn(config, run, sft, buffer, {task: prompt_of(env) for task, env in envs.items()})
     summary = {"success": judged(config, sft, envs), "updates": sft.updates, "seconds": run.seconds}
     summary |= {"parameters": sum(part.numel() for part in sft.net.parameters()), "episodes": config.eval_episodes}
