@@ -1,4 +1,4 @@
-"""How the registry builds a cell of this backend: arm, task's objects, and no pictures."""
+"""How the registry builds a cell of this backend: arm and objects; on the CPU without pictures, on a GPU by `gpu.cell`."""
 
 from __future__ import annotations
 

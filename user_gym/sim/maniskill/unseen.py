@@ -1,4 +1,4 @@
-"""What stands where cameras would: this backend draws no pictures, and says so when one is asked for."""
+"""What stands where cameras would: on the CPU this backend draws no pictures, and says so when one is asked for."""
 
 from __future__ import annotations
 
