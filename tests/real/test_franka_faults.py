@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from user_gym.errors import LinkLost, Reflex, RobotFault
+from user_gym.errors import Halted, LinkLost, Reflex, RobotFault
 from user_gym.real.clock import WallClock
 from user_gym.real.franka import control_box
 from user_gym.real.franka.driver import FrankaDriver
@@ -139,6 +139,26 @@ def test_a_reflex_that_stays_takes_a_person(driver, monkeypatch):
     driver.modes = ["Reflex"]
     with pytest.raises(RobotFault, match="cannot recover from its reflex by itself"):
         driver.recover()
+
+
+def test_a_state_from_before_the_button_was_released_halts_nobody(driver):
+    driver.modes = ["UserStopped", "UserStopped", "Idle"]
+    driver.recover()
+    assert driver.cleared == 0
+
+
+def test_a_reflex_from_under_the_button_is_cleared_once_it_is_released(driver):
+    driver.modes = ["UserStopped", "Reflex", "Reflex", "Idle"]
+    driver.recover()
+    assert driver.cleared == 1
+
+
+def test_a_button_that_stays_pressed_takes_a_person(driver, monkeypatch):
+    monkeypatch.setattr("user_gym.real.franka.driver._RECOVERED", 0.05)
+    driver.modes = ["UserStopped"]
+    with pytest.raises(Halted, match="release the button"):
+        driver.recover()
+    assert driver.cleared == 0
 
 
 def test_one_recovery_is_enough_for_a_lost_link_and_the_reflex_that_it_caused(driver):

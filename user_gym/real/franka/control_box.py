@@ -175,6 +175,15 @@ def user_stop(robot: str, address: str) -> Halted:
     return Halted(f"{robot} at {address} was stopped by its user stop; a person has to look, and to release the button")
 
 
+def stuck(mode: str, robot: str, address: str) -> RobotFault:
+    """A robot that was asked to recover, and stays in the mode of its fault."""
+    if "UserStopped" in mode:
+        return user_stop(robot, address)
+    return RobotFault(
+        f"{robot} at {address} cannot recover from its reflex by itself; free it by hand, or unlock it in its Desk"
+    )
+
+
 def refuse_mode(mode: str, robot: str, address: str) -> None:
     """Raise what a robot's mode means where it should be ready: its last word, as libfranka spells it."""
     if "UserStopped" in mode:

@@ -29,7 +29,7 @@ START = 3.0  # s of the wall's time that a motion may take to begin
 _LOG = logging.getLogger(__name__)
 _LOOK = 0.05  # s of the wall's time between two looks whether somebody wants the arm to stop
 _TORN = 5.0  # s of the wall's time that a stop may take where a fault is told already: the link may be torn
-_RECOVERED = 1.0  # s of the wall's time until a robot that recovered says so
+_RECOVERED = 1.0  # s of the wall's time until a robot that recovered, or whose button was released, says so
 
 
 class FrankaDriver(FrankaClient):
@@ -239,22 +239,19 @@ class FrankaDriver(FrankaClient):
                 self.connect()
         robot = self._connected()
         with self._asking():
-            mode, _ = self._inspect(robot)
-            if "Reflex" in mode:
-                self._clear(robot)
-                mode = self._cleared(robot)
-            control_box.refuse_mode(mode, self.spec.name, self._address)
+            control_box.refuse_mode(self._cleared(robot), self.spec.name, self._address)
 
     def _cleared(self, robot: Any) -> str:
-        """The robot's mode after its reflex. Its states are late: the first may still be from before."""
-        deadline = monotonic() + _RECOVERED
-        while "Reflex" in (mode := self._inspect(robot)[0]):
-            if monotonic() > deadline:
-                raise RobotFault(
-                    f"{self.spec.name} at {self._address} cannot recover from its reflex by itself; "
-                    "free it by hand, or unlock it in its Desk"
-                )
-            sleep(TICK)
+        """The robot's mode after its reflex or its user stop. Its states are late: the first may still be from before."""
+        cleared, deadline = False, monotonic() + _RECOVERED
+        while "Reflex" in (mode := self._inspect(robot)[0]) or "UserStopped" in mode:
+            if "Reflex" in mode and not cleared:
+                self._clear(robot)
+                cleared = True
+            elif monotonic() > deadline:
+                raise control_box.stuck(mode, self.spec.name, self._address)
+            else:
+                sleep(TICK)
         return mode
 
     def close(self) -> None:
