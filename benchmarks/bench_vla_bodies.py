@@ -24,7 +24,7 @@ ROBOTS = ("franka-fr3", "arx-x5")
 TASKS = tuple(f"PegInsert:robot={robot}" for robot in ROBOTS)
 SEEDS = [0, 1]
 # As benchmarks.bench_vla; a batch holds `rows` of each arm.
-SFT: Mapping[str, Any] = {"cameras": ("wrist",), "demos": 100, "updates": 800, "checkpoint_every": 200}
+SFT: Mapping[str, Any] = {"cameras": ("wrist",), "demos": 120, "updates": 1600, "checkpoint_every": 200}
 ROWS = 32
 
 
