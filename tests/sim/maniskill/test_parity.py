@@ -8,10 +8,13 @@ import pytest
 
 from user_gym.core import Command
 from user_gym.ids import IDS
-from user_gym.robots import registry, specs
+from user_gym.robots import reach, registry, specs
 from user_gym.tasks.peg_insert import FRICTION, PegInsert
 
 pytest.importorskip("user_gym.sim.maniskill", reason="comes with the extra 'maniskill'", exc_type=ImportError)
+
+from user_gym.sim.maniskill.law import drives
+from user_gym.sim.maniskill.world import World
 
 TASKS = [task for task, backend, *_ in IDS.values() if backend == "maniskill"]
 
@@ -69,6 +72,26 @@ def test_an_order_moves_both_simulators_arms_alike(robot) -> None:
         assert np.abs(a.tcp - b.tcp)[:3].max() < 0.0025
         assert np.abs(a.tcp - b.tcp)[3:].max() < 0.02
         assert np.abs(a.velocity - b.velocity)[:3].max() < 0.03
+        assert np.abs(a.velocity - b.velocity)[3:].max() < 0.1
+
+
+@pytest.mark.parametrize("control", ["tcp", "joint"])
+@pytest.mark.parametrize("robot", ["franka-fr3", "arx-x5"])
+def test_joint_speeds_are_those_of_the_way_made(robot, control) -> None:
+    """PhysX's default solver tells others where a joint's drive damps."""
+    spec = specs.spec(robot)
+    task = PegInsert(spec)
+    start = task.start(np.random.default_rng(0))
+    q = reach.solve(spec, start.tcp)
+    world = World(spec, task, 0.004, drives(spec, control), q, 0.0, start.objects, start.joints)
+    world.aim(q - 0.1)
+    before = after = speeds = np.zeros(spec.dof)
+    for _ in range(10):
+        before = world.joints()[0]
+        world.step(np.full(spec.dof, -1.0))
+        after, speeds = world.joints()
+    assert np.abs(speeds).max() > 0.05
+    assert (after - before) / 0.004 == pytest.approx(speeds, abs=1e-3)
 
 
 def test_a_dragged_peg_feels_weight_and_friction_as_in_mujoco() -> None:
