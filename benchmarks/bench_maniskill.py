@@ -37,7 +37,7 @@ from user_gym.robots import registry, specs
 from user_gym.robots.plugins import load_object
 from user_gym.tasks.peg_insert import PegInsert
 
-TASKS = ("PegInsert", "PickPlace", "Charger")
+TASKS = ("PegInsert", "PickPlace", "Charger", "CapTighten", "TableCleanup")
 ARMS = ("franka-fr3", "franka-fer", "arx-x5", "arx-l5")
 ROBOTS = ("franka-fr3", "arx-x5")  # whose policies are moved, and whose pace is measured
 BACKENDS = ("sim", "maniskill")

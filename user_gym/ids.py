@@ -16,11 +16,13 @@ IDS: dict[str, tuple[str, str, int, bool]] = {
     "User/Charger-maniskill-v0": ("Charger", "maniskill", 100, False),
     "User/Charger-real-v0": ("Charger", "real", 100, True),
     "User/CapTighten-sim-v0": ("CapTighten", "sim", 100, False),
+    "User/CapTighten-maniskill-v0": ("CapTighten", "maniskill", 100, False),
     "User/CapTighten-real-v0": ("CapTighten", "real", 100, True),
     "User/PickPlace-sim-v0": ("PickPlace", "sim", 150, False),
     "User/PickPlace-maniskill-v0": ("PickPlace", "maniskill", 150, False),
     "User/PickPlace-real-v0": ("PickPlace", "real", 150, True),
     "User/TableCleanup-sim-v0": ("TableCleanup", "sim", 400, False),
+    "User/TableCleanup-maniskill-v0": ("TableCleanup", "maniskill", 400, False),
     "User/TableCleanup-real-v0": ("TableCleanup", "real", 400, True),
 }
 # Each task's real environment, or its twin, run by an edge and stepped from elsewhere.

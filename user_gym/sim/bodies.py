@@ -69,7 +69,7 @@ def add_body(ms: Any, arm: Arm, body: Body, before: tuple[Body, ...]) -> None:
 
 
 def _add_joint(ms: Any, parent: Any, name: str, joint: Joint) -> None:
-    _check(name, joint)
+    check_joint(name, joint)
     if joint.kind == "screw":
         lead = parent.add_joint(
             name=f"{name}_lead", type=mujoco.mjtJoint.mjJNT_SLIDE, axis=joint.axis, armature=LEAD_ARMATURE, limited=False
@@ -106,7 +106,8 @@ def lead_of(joint: Joint) -> float:
     return joint.pitch / (2 * np.pi)
 
 
-def _check(name: str, joint: Joint) -> None:
+def check_joint(name: str, joint: Joint) -> None:
+    """Raise BadOption where a joint's numbers mean nothing."""
     if joint.kind not in KINDS:
         raise BadOption("kind of joint", joint.kind, " | ".join(KINDS), f"of body {name!r}")
     if not joint.low < joint.high:

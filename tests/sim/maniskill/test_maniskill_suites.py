@@ -46,6 +46,22 @@ class TestPickPlace(EnvSuite):
     id, draws = "User/PickPlace-maniskill-v0", False
 
 
+class TestCapTighten(EnvSuite):
+    id, draws = "User/CapTighten-maniskill-v0", False
+
+
+@pytest.mark.slow
+class TestTableCleanup(EnvSuite):
+    id, draws = "User/TableCleanup-maniskill-v0", False
+    extra_info = frozenset({"stage", "done_objects"})
+    kwargs: ClassVar = {"robot": "arx-x5"}
+
+
+@pytest.mark.slow
+class TestTableCleanups(VectorSuite):
+    id = "User/TableCleanup-maniskill-v0"
+
+
 @pytest.mark.slow
 class TestPickPlaces(VectorSuite):
     id = "User/PickPlace-maniskill-v0"

@@ -108,11 +108,6 @@ def test_a_picture_is_refused_with_what_to_use_instead(options) -> None:
         gym.make_vec("User/PegInsert-maniskill-v0", 2, **options).reset(seed=0)
 
 
-def test_a_task_whose_bodies_hang_on_each_other_is_refused() -> None:
-    with pytest.raises(BadOption, match="'cap' hangs on another"):
-        gym.make("User/CapTighten-sim-v0", backend="maniskill")
-
-
 @pytest.mark.parametrize("options", [{"dt": 0.003}, {"dt": 0.01}, {"randomise": "all"}, {"device": "cuda"}], ids=str)
 def test_an_option_it_has_not_is_refused(options) -> None:
     with pytest.raises(BadOption):

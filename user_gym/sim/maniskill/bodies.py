@@ -17,6 +17,7 @@ from user_gym.core import F64, Body, RobotSpec, Shape, Task
 from user_gym.errors import BadOption
 from user_gym.robots import pose
 from user_gym.sim.arm import SCENE, TOOL
+from user_gym.sim.bodies import check_joint
 from user_gym.sim.maniskill import inertia
 
 MOUNTS = ("table", "free", "tool")
@@ -41,12 +42,28 @@ def material(friction: float) -> Any:
     return physx.PhysxMaterial(friction, friction, 0.0)
 
 
+def numbers(at: Any) -> F64:
+    """A sapien.Pose as (7,) m, xyzw."""
+    return np.concatenate([at.p, np.asarray(at.q)[[1, 2, 3, 0]]], dtype=float)
+
+
 def check(task: Task) -> None:
-    """Raise BadOption where a body hangs on another: PhysX's joints would need friction, seats and threads of their own."""
+    """Raise BadOption where a body is mounted otherwise than this backend knows, or its joint means nothing."""
+    standing = [body.name for body in task.bodies if body.mount == "table"]
     for body in task.bodies:
-        if body.mount not in MOUNTS:
-            allowed = f"for tasks of bodies that are {', '.join(MOUNTS)}"
-            raise BadOption("backend", "maniskill", allowed, f"{body.name!r} hangs on another by a joint; use backend='sim'")
+        if body.joint is not None:
+            check_joint(body.name, body.joint)
+        if body.mount not in (standing if body.joint is not None else MOUNTS):
+            allowed = f"{', '.join(MOUNTS)}, or by a joint on what stands on the table"
+            raise BadOption("mount", body.mount, allowed, f"of body {body.name!r}; backend='sim' has more")
+
+
+def check_whole(task: Task) -> None:
+    """Raise BadOption where a body hangs on another: on a GPU only what is whole is written where it shall be."""
+    for body in task.bodies:
+        if body.joint is not None:
+            cure = f"{body.name!r} hangs on another by a joint; use device='cpu'"
+            raise BadOption("device", "cuda", f"for tasks of bodies that are {', '.join(MOUNTS)}", cure)
 
 
 def shapes(body: Body, kind: int, facets: tuple[int, int] = FACETS) -> list[Any]:

@@ -9,17 +9,18 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
-import sapien  # pyright: ignore[reportMissingImports]
 from sapien import physx  # pyright: ignore[reportMissingImports]
 
 from user_gym.core import F64, Body, RobotSpec, Task
 from user_gym.errors import BadOption
 from user_gym.robots import pose
 from user_gym.sim.bodies import held_width
-from user_gym.sim.maniskill import bodies, inertia
+from user_gym.sim.maniskill import bodies, inertia, links
+from user_gym.sim.maniskill.hung import Hung
 from user_gym.sim.maniskill.law import Drives
 from user_gym.sim.plant import FINGER_LAG, FINGER_SERVO
 
+_NONE = np.zeros(0)
 FINGER_ARMATURE = 0.1  # kg, as in the MuJoCo twin
 NUMBERS = Lock()  # around what SAPIEN keeps for the whole process: set, then used
 EITHER = "a process has arms on the CPU or on a GPU, for whose sake PhysX shapes all bodies otherwise"
@@ -29,7 +30,8 @@ class Contents(NamedTuple):
     """What was added to a scene."""
 
     arm: Any  # sapien's articulation; its links begin with the base, its active joints with the arm's own
-    objects: list[Any]  # entities of the objects that the tool does not hold, in the task's order
+    objects: list[Any]  # entities of what stands on the table or is free, in the task's order
+    hung: list[Hung]  # what hangs on those, in the task's order
 
 
 def cpu_system(gravity: float) -> Any:
@@ -66,7 +68,9 @@ def gpu_system(gravity: float, device: str, count: int) -> Any:
             raise BadOption("device", device, "one GPU in a process, the same all along", cure) from error
 
 
-def furnish(scene: Any, spec: RobotSpec, task: Task, drives: Drives, objects: F64, lasting: bool) -> Contents:
+def furnish(
+    scene: Any, spec: RobotSpec, task: Task, drives: Drives, objects: F64, lasting: bool, joints: F64 = _NONE
+) -> Contents:
     """Add table, objects and arm to an empty scene.
 
     Args:
@@ -76,12 +80,17 @@ def furnish(scene: Any, spec: RobotSpec, task: Task, drives: Drives, objects: F6
         drives: of the arm's joints.
         objects: (k, 7) m, xyzw, as in `Start`.
         lasting: it serves many episodes, so that what stands on the table has to be movable; and all has to fit a GPU.
+        joints: (j,) rad, m, as in `Start`.
     """
     scene.add_entity(bodies.table(task))
-    made = [_object(body, lasting) for body in task.bodies if body.mount != "tool"]
-    for entity, at in zip(made, objects, strict=True):
+    made = {body.name: _object(body, lasting) for body in task.bodies if body.mount in ("table", "free")}
+    for entity, at in zip(made.values(), objects, strict=True):
         entity.pose = bodies.frame(at)
         scene.add_entity(entity)
+    hung: list[Hung] = []
+    for body, value in zip((b for b in task.bodies if b.joint is not None), joints.tolist(), strict=True):
+        hung.append(Hung(scene, body, objects[list(made).index(body.mount)], value))
+        hung[-1].part_from(made[body.mount], len(hung) - 1)
     links = _arm(spec, task)
     for entity in links:
         scene.add_entity(entity)
@@ -94,7 +103,7 @@ def furnish(scene: Any, spec: RobotSpec, task: Task, drives: Drives, objects: F6
     for joint in arm.active_joints[spec.dof :]:
         joint.armature = [FINGER_ARMATURE]
         joint.set_drive_properties(FINGER_SERVO, FINGER_SERVO * FINGER_LAG, spec.gripper.force)
-    return Contents(arm, made)
+    return Contents(arm, list(made.values()), hung)
 
 
 def last_link(spec: RobotSpec, task: Task) -> inertia.Part:
@@ -102,13 +111,6 @@ def last_link(spec: RobotSpec, task: Task) -> inertia.Part:
     tcp = pose.compose(spec.flange, spec.tcp)
     parts = bodies.tool_parts(spec, task, held_width(task))
     return inertia.joined([inertia.link(spec, spec.dof), *(inertia.moved(p, tcp) for p in parts)])
-
-
-def from_x(axis: F64) -> F64:
-    """A turn (7,) that takes x to a unit vector."""
-    w = 1.0 + axis[0]
-    turn = np.array([0.0, -axis[2], axis[1], w]) if w > 1e-9 else np.array([0.0, 0.0, 1.0, 0.0])
-    return np.concatenate([np.zeros(3), turn / np.linalg.norm(turn)])
 
 
 def _object(body: Body, lasting: bool) -> Any:
@@ -127,14 +129,14 @@ def _arm(spec: RobotSpec, task: Task) -> list[Any]:
     """Entities of the articulation's links, the base first; hand and what it holds are part of the last one."""
     held = held_width(task)
     tcp = pose.compose(spec.flange, spec.tcp)
-    base, entity = _link(None, "link0", inertia.link(spec, 0))
+    base, entity = links.link(None, "link0", inertia.link(spec, 0))
     base.joint.type = "fixed"
     last, entities = base, [entity]
     for i in range(spec.dof):
         own = inertia.link(spec, i + 1) if i + 1 < spec.dof else last_link(spec, task)
-        last, entity = _link(last, f"link{i + 1}", own)
+        last, entity = links.link(last, f"link{i + 1}", own)
         origin = np.concatenate([spec.joint_xyz[i], pose.rpy(spec.joint_rpy[i])])
-        _join(last, "revolute", origin, spec.joint_axis[i], spec.q_min[i], spec.q_max[i])
+        links.join(last, "revolute", origin, spec.joint_axis[i], spec.q_min[i], spec.q_max[i])
         entities.append(entity)
     for body in task.bodies:
         if body.mount == "tool":
@@ -143,32 +145,10 @@ def _arm(spec: RobotSpec, task: Task) -> list[Any]:
     friction = bodies.grip(task)
     for name, side in (("left_finger", 1), ("right_finger", -1)):
         if task.moves_gripper:
-            finger, entity = _link(last, name, bodies.finger(side))
-            _join(finger, "prismatic", tcp, np.array([0.0, side, 0.0]), 0.0, spec.gripper.width / 2)
+            finger, entity = links.link(last, name, bodies.finger(side))
+            links.join(finger, "prismatic", tcp, np.array([0.0, side, 0.0]), 0.0, spec.gripper.width / 2)
             finger.attach(bodies.pad(side, friction))
             entities.append(entity)
         else:
             last.attach(bodies.place(bodies.pad(side, friction), pose.compose(tcp, bodies.aside(side, held / 2))))
     return entities
-
-
-def _link(parent: Any, name: str, part: inertia.Part) -> tuple[Any, Any]:
-    """A link and its entity, which whoever adds it to the scene has to keep until then."""
-    link = physx.PhysxArticulationLinkComponent(parent)
-    bodies.weigh(link, part)
-    link.name, link.disable_gravity = name, True
-    link.linear_damping = link.angular_damping = 0.0
-    entity = sapien.Entity()
-    entity.name = name
-    entity.add_component(link)
-    return link, entity
-
-
-def _join(link: Any, kind: str, origin: F64, axis: F64, low: float, high: float) -> None:
-    """A joint at `origin` (7,) in the parent link, about or along `axis` of the child; PhysX has it along x."""
-    along = from_x(axis)
-    link.joint.type = kind
-    link.joint.pose_in_parent = bodies.frame(pose.compose(origin, along))
-    link.joint.pose_in_child = bodies.frame(along)
-    link.joint.limit = np.array([[low, high]], np.float32)
-    link.joint.friction = 0.0

@@ -76,7 +76,7 @@ class SapienTwin:
     def begin(self, start: Start, q: F64) -> RobotState:
         """As `reset`, where the joint positions (dof,) rad of the start are known."""
         gripper = float(start.gripper)
-        self._world = World(self.spec, self._task, self._dt, self._drives, q, gripper, start.objects)
+        self._world = World(self.spec, self._task, self._dt, self._drives, q, gripper, start.objects, start.joints)
         self._law.order(start.tcp)
         self._target, self._reach, self._period = q, gripper * self._stroke, 0
         most = np.random.default_rng(int(start.seed)).uniform(*self.spec.friction, self.spec.dof)

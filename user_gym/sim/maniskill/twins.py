@@ -48,8 +48,10 @@ class SapienTwins:
         joints = {i: reach.solve(self.spec, starts.tcp[i]) for i in rows}  # all of them, before any arm is touched
         gripper, seeds = (np.broadcast_to(x, (self.count,)) for x in (starts.gripper, starts.seed))
         for i, q in joints.items():
-            own = replace(starts, tcp=starts.tcp[i], gripper=gripper[i], objects=starts.objects[i], seed=int(seeds[i]))
-            self._states[i] = self._arms[i].begin(own, q)
+            own = {"tcp": starts.tcp[i], "gripper": gripper[i], "objects": starts.objects[i], "seed": int(seeds[i])}
+            if starts.joints.ndim > 1:  # else the task has none, and nobody made rows of them
+                own["joints"] = starts.joints[i]
+            self._states[i] = self._arms[i].begin(replace(starts, **own), q)
         return self._all()
 
     def exchange(self, commands: Command, mask: Bool | None = None) -> RobotState:

@@ -6,14 +6,16 @@ that has been used does not repeat what a fresh one does. Nothing is drawn.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import sapien  # pyright: ignore[reportMissingImports]
 
 from user_gym.core import F64, RobotSpec, Task
 from user_gym.robots import pose
-from user_gym.sim.maniskill import scene
+from user_gym.sim.maniskill import bodies, links, scene
 from user_gym.sim.maniskill.law import Drives
 
 
@@ -36,17 +38,26 @@ class World:
         q: (dof,) rad, where the arm begins, at rest.
         gripper: 0 closed .. 1 open, where the fingers begin.
         objects: (k, 7) m, xyzw, as in `Start`.
+        joints: (j,) rad, m, as in `Start`.
     """
 
-    def __init__(self, spec: RobotSpec, task: Task, dt: float, drives: Drives, q: F64, gripper: float, objects: F64) -> None:
+    def __init__(
+        self, spec: RobotSpec, task: Task, dt: float, drives: Drives, q: F64, gripper: float, objects: F64, joints: F64
+    ) -> None:
         self._dof = spec.dof
         self._system = scene.cpu_system(spec.gravity)
         self._system.timestep = dt
         self._scene = sapien.Scene([self._system])
-        contents = scene.furnish(self._scene, spec, task, drives, objects, lasting=False)
-        self._objects, self._arm, self._joints = contents.objects, contents.arm, contents.arm.active_joints
-        self._loose = [k for k, b in enumerate(b for b in task.bodies if b.mount != "tool") if b.mount == "free"]
-        self._poses = objects.copy()  # what is not free stays where it was put
+        contents = scene.furnish(self._scene, spec, task, drives, objects, lasting=False, joints=joints)
+        self._arm, self._joints, self._hung = contents.arm, contents.arm.active_joints, contents.hung
+        placed, hung = iter(zip(contents.objects, objects, strict=True)), iter(contents.hung)
+        self._where: list[Callable[[], F64]] = []
+        for body in task.bodies:
+            if body.joint is not None:
+                self._where.append(next(hung).pose)
+            elif body.mount != "tool":
+                entity, at = next(placed)  # what stands stays where it was put
+                self._where.append(partial(_pose, entity) if body.mount == "free" else at.copy)
         self.fingers = len(self._joints) - spec.dof
         opened = np.full(self.fingers, gripper * spec.gripper.width / 2)
         self._arm.qpos = np.concatenate([q, opened]).astype(np.float32)
@@ -54,7 +65,7 @@ class World:
         self.open(float(gripper * spec.gripper.width / 2))
         self._torque = np.zeros(len(self._joints), np.float32)
         self._last = self._arm.links[spec.dof]
-        self._last_axes = pose.matrix(scene.from_x(spec.joint_axis[-1])[3:])
+        self._last_axes = pose.matrix(links.from_x(spec.joint_axis[-1])[3:])
 
     def aim(self, q: F64) -> None:
         """Targets (dof,) rad of the joints' own drives."""
@@ -71,6 +82,8 @@ class World:
         if torque is not None:
             self._torque[: self._dof] = torque
             self._arm.set_qf(self._torque)
+        for hung in self._hung:
+            hung.prepare()
         self._system.step()
 
     def joints(self) -> tuple[F64, F64]:
@@ -95,9 +108,9 @@ class World:
         return Momentum(np.asarray(centre.p, float), last.mass * np.asarray(last.linear_velocity, float), spin)
 
     def objects(self) -> F64:
-        """Poses (k, 7) m, xyzw, of the objects that the tool does not hold."""
-        poses = self._poses.copy()
-        for k in self._loose:
-            at = self._objects[k].pose
-            poses[k, :3], poses[k, 3:] = at.p, np.asarray(at.q)[[1, 2, 3, 0]]
-        return poses
+        """Poses (k, 7) m, xyzw, of the objects that the tool does not hold, in the task's order."""
+        return np.stack([at() for at in self._where])
+
+
+def _pose(entity: Any) -> F64:
+    return bodies.numbers(entity.pose)

@@ -17,7 +17,7 @@ from user_gym.core.numbers import whole
 from user_gym.errors import BadAction, BadOption, Closed, NotReset, RobotFault
 from user_gym.robots import dynamics, pose, reach
 from user_gym.robots.compliance import check as check_compliance
-from user_gym.sim.maniskill import bodies, inertia, scene
+from user_gym.sim.maniskill import bodies, inertia, links, scene
 from user_gym.sim.maniskill.gpu.chain import Chain, tensor
 from user_gym.sim.maniskill.gpu.physics import Moving, Physics
 from user_gym.sim.maniskill.gpu.torques import DryFriction, Impedance, WristContact
@@ -50,6 +50,7 @@ class GpuTwins:
         build: Callable[[F64], Physics],
     ) -> None:
         bodies.check(task)
+        bodies.check_whole(task)
         self.spec, self.count, self._device, self._build = spec, whole("count", count, 1), device, build
         self.names = tuple(b.name for b in task.bodies if b.mount != "tool")
         self._substeps, self._dt = substeps_of(task, control, dt), dt
@@ -59,7 +60,7 @@ class GpuTwins:
         self._chain = Chain(spec, dynamics.held(task), device)
         self._law = Impedance(spec, spec.compliance, count, device)
         self._friction = DryFriction(spec, dt, count, device) if spec.friction[1] > 0 else None
-        last, axes = inertia.principal(scene.last_link(spec, task)), pose.matrix(scene.from_x(spec.joint_axis[-1])[3:])
+        last, axes = inertia.principal(scene.last_link(spec, task)), pose.matrix(links.from_x(spec.joint_axis[-1])[3:])
         wrist = spec.force_estimate is ForceEstimate.WRIST
         self._contact = WristContact(last, axes, device) if wrist else None
         self._most, self._weight = tensor(spec.tau_max, device), torch.zeros(count, spec.dof, device=device).double()

@@ -19,7 +19,7 @@ from user_gym.errors import BadOption
 from user_gym.robots import pose
 from user_gym.sim import looks
 from user_gym.sim.bodies import held_width
-from user_gym.sim.maniskill import bodies, scene
+from user_gym.sim.maniskill import bodies, links, scene
 
 TABLE, PAD = (0.52, 0.56, 0.60, 1.0), (0.30, 0.30, 0.32, 1.0)
 GAMMA = 2.2  # SAPIEN's shaders raise a colour to 1 / GAMMA, MuJoCo shows it as it is
@@ -164,7 +164,7 @@ class _Sketch:
             ends = np.asarray(fromto, float).reshape(2, 3)
             along = ends[1] - ends[0]
             half = np.linalg.norm(along) / 2
-            turn = scene.from_x(along / (2 * half))
+            turn = links.from_x(along / (2 * half))
             at = np.concatenate([ends.mean(0), pose.multiply(turn[3:], pose.conjugate(_STANDING))])
             size = (size[0], half)
         if kinds[type] == "cylinder":
