@@ -110,6 +110,8 @@ def check_joint(name: str, joint: Joint) -> None:
     """Raise BadOption where a joint's numbers mean nothing."""
     if joint.kind not in KINDS:
         raise BadOption("kind of joint", joint.kind, " | ".join(KINDS), f"of body {name!r}")
+    if joint.axis.shape != (3,) or not abs(np.linalg.norm(joint.axis) - 1.0) <= 1e-6:
+        raise BadOption("axis of joint", joint.axis.tolist(), "a unit vector of 3 numbers", f"of body {name!r}")
     if not joint.low < joint.high:
         raise BadOption("range of joint", (joint.low, joint.high), "low below high", f"of body {name!r}")
     for field in ("friction", "damping", "seat_stiffness"):

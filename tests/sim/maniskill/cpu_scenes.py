@@ -41,7 +41,7 @@ class CpuScenes:
             system.timestep = dt
             self._systems.append(system)
             self._scenes.append(sapien.Scene([system]))
-            self.contents.append(scene.furnish(self._scenes[-1], spec, task, gains, at, lasting=True))
+            self.contents.append(scene.furnish(self._scenes[-1], spec, task, gains, at, lasting=True, joints=np.zeros(0)))
 
     @property
     def arms(self) -> list[Any]:
@@ -51,12 +51,12 @@ class CpuScenes:
     def place(self, rows: Tensor, moving: Moving) -> None:
         for i, q, dq, objects in zip(rows.tolist(), *(x.numpy() for x in moving), strict=True):
             self.arms[i].qpos, self.arms[i].qvel = q, dq
-            for entity, at in zip(self.contents[i].objects, objects, strict=True):
+            for entity, at in zip(self.contents[i].objects.values(), objects, strict=True):
                 put(entity, at)
 
     def moving(self) -> Moving:
-        objects = [[_body(component(entity)) for entity in c.objects] for c in self.contents]
-        return Moving(*self.joints(), torch.tensor(np.array(objects, np.float32)))
+        objects = [[_body(component(entity)) for entity in c.objects.values()] for c in self.contents]
+        return Moving(self.joints(), self._stack(lambda arm: arm.qvel), torch.tensor(np.array(objects, np.float32)))
 
     def aim(self, targets: Tensor) -> None:
         for contents, row in zip(self.contents, targets.tolist(), strict=True):
@@ -70,8 +70,8 @@ class CpuScenes:
             contents.arm.set_qf(full)
             system.step()
 
-    def joints(self) -> tuple[Tensor, Tensor]:
-        return self._stack(lambda arm: arm.qpos), self._stack(lambda arm: arm.qvel)
+    def joints(self) -> Tensor:
+        return self._stack(lambda arm: arm.qpos)
 
     def carried(self) -> Tensor:
         return self._stack(lambda arm: arm.get_link_incoming_joint_forces()[self.dof])

@@ -53,10 +53,10 @@ class FakeGpu:
         self.cuda_rigid_dynamic_data = Array(self._loose)
 
     def gpu_fetch_articulation_qpos(self) -> None:
-        self._q[self.arms] = self._scenes.joints()[0]
+        self._q[self.arms] = self._scenes.joints()
 
     def gpu_fetch_articulation_qvel(self) -> None:
-        self._dq[self.arms] = self._scenes.joints()[1]
+        self._dq[self.arms] = self._scenes.moving().dq
 
     def gpu_fetch_articulation_link_pose(self) -> None:
         self._links[self.arms, self._last, :7] = self._scenes.tip().pose
@@ -90,7 +90,7 @@ class FakeGpu:
     def gpu_apply_rigid_dynamic_data(self, index: Array) -> None:
         told = set(index.memory.tolist())
         for contents, rows in zip(self._scenes.contents, self.bodies.tolist(), strict=True):
-            for entity, row in zip(contents.objects, rows, strict=True):
+            for entity, row in zip(contents.objects.values(), rows, strict=True):
                 if row in told:
                     put(entity, self._loose[row].numpy())
 

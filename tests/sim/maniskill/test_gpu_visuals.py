@@ -39,7 +39,7 @@ def alike(colour, task, robot, camera) -> float:
     start = task.start(np.random.default_rng(0))
     system = scene.cpu_system(spec.gravity)
     place = sapien.Scene([system, sapien.render.RenderSystem()])
-    contents = scene.furnish(place, spec, task, drives(spec, "tcp"), start.objects, lasting=True)
+    contents = scene.furnish(place, spec, task, drives(spec, "tcp"), start.objects, lasting=True, joints=start.joints)
     visuals.dress(place, contents, spec, task)
     seen = visuals.camera(place, contents, spec, next(c for c in spec.cameras if c.name == camera))
     opened = np.full(contents.arm.dof - spec.dof, start.gripper * spec.gripper.width / 2)

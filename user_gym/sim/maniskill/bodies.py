@@ -21,6 +21,7 @@ from user_gym.sim.bodies import check_joint
 from user_gym.sim.maniskill import inertia
 
 MOUNTS = ("table", "free", "tool")
+MOST = 32  # bodies that hang on others: bits of PhysX's filter
 PAD = (0.010, 0.004, 0.010)  # m, half extents of a fingertip
 PAD_FRICTION, TABLE_FRICTION = 1.0, 0.6  # of a pair with them, whatever the other one is
 NEAR = 0.002  # m: contacts are looked for from here on; they act where shapes touch
@@ -49,13 +50,21 @@ def numbers(at: Any) -> F64:
 
 def check(task: Task) -> None:
     """Raise BadOption where a body is mounted otherwise than this backend knows, or its joint means nothing."""
-    standing = [body.name for body in task.bodies if body.mount == "table"]
+    standing: list[str] = []
+    hung = 0
     for body in task.bodies:
+        if body.joint is None and body.mount not in MOUNTS:
+            raise BadOption("mount", body.mount, " | ".join(MOUNTS), f"of body {body.name!r}, which has no joint")
         if body.joint is not None:
             check_joint(body.name, body.joint)
-        if body.mount not in (standing if body.joint is not None else MOUNTS):
-            allowed = f"{', '.join(MOUNTS)}, or by a joint on what stands on the table"
-            raise BadOption("mount", body.mount, allowed, f"of body {body.name!r}; backend='sim' has more")
+            if body.mount not in standing:
+                allowed = " | ".join(standing) or "a body before it that stands on the table"
+                raise BadOption("mount", body.mount, allowed, f"of jointed body {body.name!r}")
+            hung += 1
+        elif body.mount == "table":
+            standing.append(body.name)
+    if hung > MOST:
+        raise BadOption("bodies", f"{hung} that hang on others", f"{MOST} at most")
 
 
 def check_whole(task: Task) -> None:

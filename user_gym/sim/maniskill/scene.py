@@ -20,7 +20,6 @@ from user_gym.sim.maniskill.hung import Hung
 from user_gym.sim.maniskill.law import Drives
 from user_gym.sim.plant import FINGER_LAG, FINGER_SERVO
 
-_NONE = np.zeros(0)
 FINGER_ARMATURE = 0.1  # kg, as in the MuJoCo twin
 NUMBERS = Lock()  # around what SAPIEN keeps for the whole process: set, then used
 EITHER = "a process has arms on the CPU or on a GPU, for whose sake PhysX shapes all bodies otherwise"
@@ -30,8 +29,8 @@ class Contents(NamedTuple):
     """What was added to a scene."""
 
     arm: Any  # sapien's articulation; its links begin with the base, its active joints with the arm's own
-    objects: list[Any]  # entities of what stands on the table or is free, in the task's order
-    hung: list[Hung]  # what hangs on those, in the task's order
+    objects: dict[str, Any]  # entities of what stands on the table or is free, by name, in the task's order
+    hung: dict[str, Hung]  # what hangs on those
 
 
 def cpu_system(gravity: float) -> Any:
@@ -68,9 +67,7 @@ def gpu_system(gravity: float, device: str, count: int) -> Any:
             raise BadOption("device", device, "one GPU in a process, the same all along", cure) from error
 
 
-def furnish(
-    scene: Any, spec: RobotSpec, task: Task, drives: Drives, objects: F64, lasting: bool, joints: F64 = _NONE
-) -> Contents:
+def furnish(scene: Any, spec: RobotSpec, task: Task, drives: Drives, objects: F64, lasting: bool, joints: F64) -> Contents:
     """Add table, objects and arm to an empty scene.
 
     Args:
@@ -87,14 +84,15 @@ def furnish(
     for entity, at in zip(made.values(), objects, strict=True):
         entity.pose = bodies.frame(at)
         scene.add_entity(entity)
-    hung: list[Hung] = []
-    for body, value in zip((b for b in task.bodies if b.joint is not None), joints.tolist(), strict=True):
-        hung.append(Hung(scene, body, objects[list(made).index(body.mount)], value))
-        hung[-1].part_from(made[body.mount], len(hung) - 1)
-    links = _arm(spec, task)
-    for entity in links:
+    poses, values = dict(zip(made, objects, strict=True)), iter(joints.tolist())
+    hung = {
+        body.name: Hung(scene, body, made[body.mount], poses[body.mount], next(values), number)
+        for number, body in enumerate(b for b in task.bodies if b.joint is not None)
+    }
+    entities = _arm(spec, task)
+    for entity in entities:
         scene.add_entity(entity)
-    arm = links[0].components[0].articulation
+    arm = entities[0].components[0].articulation
     arm.sleep_threshold = 0.0
     arm.solver_position_iterations, arm.solver_velocity_iterations = bodies.ITERATIONS
     for i, joint in enumerate(arm.active_joints[: spec.dof]):
@@ -103,7 +101,7 @@ def furnish(
     for joint in arm.active_joints[spec.dof :]:
         joint.armature = [FINGER_ARMATURE]
         joint.set_drive_properties(FINGER_SERVO, FINGER_SERVO * FINGER_LAG, spec.gripper.force)
-    return Contents(arm, list(made.values()), hung)
+    return Contents(arm, made, hung)
 
 
 def last_link(spec: RobotSpec, task: Task) -> inertia.Part:
@@ -120,9 +118,7 @@ def _object(body: Body, lasting: bool) -> Any:
 
 
 def _set(gravity: float) -> None:
-    # PhysX's other solver, TGS, ends a step with joint speeds that are not those of the way made, where drives damp: an ARX's
-    # wrist that turned with 0.58 rad/s was told to turn with 0.003, and its motors seemed to press with 3 N m.
-    physx.set_scene_config(gravity=np.array([0.0, 0.0, -gravity]), enable_enhanced_determinism=True, enable_tgs=False)
+    physx.set_scene_config(gravity=np.array([0.0, 0.0, -gravity]), enable_enhanced_determinism=True)
 
 
 def _arm(spec: RobotSpec, task: Task) -> list[Any]:

@@ -43,6 +43,7 @@ class SapienTwin:
         self.spec, self._task, self._dt = spec, task, dt
         self._substeps = substeps_of(task, control, dt)
         self.names = tuple(b.name for b in task.bodies if b.mount != "tool")
+        self._hung = sum(body.joint is not None for body in task.bodies)
         self._tcp_control = control == "tcp"
         self._drives, self._payload = drives(spec, control), dynamics.held(task)
         self._law = Impedance(spec, spec.compliance)
@@ -74,8 +75,10 @@ class SapienTwin:
         return self.begin(start, reach.solve(self.spec, start.tcp))
 
     def begin(self, start: Start, q: F64) -> RobotState:
-        """As `reset`, where the joint positions (dof,) rad of the start are known."""
+        """As `reset`, where the joint positions (dof,) rad of the start are known. Raises BadOption."""
         gripper = float(start.gripper)
+        if start.joints.shape != (self._hung,) or not np.isfinite(start.joints).all():
+            raise BadOption("joints", start.joints.tolist(), f"{self._hung} finite numbers")
         self._world = World(self.spec, self._task, self._dt, self._drives, q, gripper, start.objects, start.joints)
         self._law.order(start.tcp)
         self._target, self._reach, self._period = q, gripper * self._stroke, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from user_gym.core import F64, Cell, RobotBatch, RobotSpec, Task
+from user_gym.sim.maniskill import bodies
 from user_gym.sim.maniskill.gpu import device as devices
 from user_gym.sim.maniskill.gpu import physx_gpu
 from user_gym.sim.maniskill.gpu.physics import Physics
@@ -18,6 +19,7 @@ def build_batch(spec: RobotSpec, task: Task, control: str, count: int, dt: float
     Raises:
         BadOption: as there, or `device` is none that is here.
     """
+    bodies.check_whole(task)  # before a device is looked for: none would do
     found, gains = devices.find(device), drives(spec, control)
     studio = Studio(spec, task, found)
 

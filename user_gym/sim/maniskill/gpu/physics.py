@@ -11,7 +11,7 @@ class Moving(NamedTuple):
     """Where everything is and how it moves, rows of scenes (m, ...)."""
 
     q: Tensor  # (m, joints) rad, m: the arm's joints, then the fingers'
-    dq: Tensor  # (m, joints) rad/s, m/s
+    dq: Tensor  # (m, joints) rad/s, m/s: what the solver has, see `World.joints`
     objects: Tensor  # (m, k, 13) m, wxyz, m/s, rad/s: pose and velocity of what the tool does not hold
 
 
@@ -41,8 +41,8 @@ class Physics(Protocol):
         """One substep with torques (n, dof) N m besides those of the drives."""
         ...
 
-    def joints(self) -> tuple[Tensor, Tensor]:
-        """Positions and speeds (n, joints) now; valid until the next step."""
+    def joints(self) -> Tensor:
+        """Positions (n, joints) now."""
         ...
 
     def carried(self) -> Tensor:

@@ -66,7 +66,8 @@ class PhysxGpu:
     def moving(self) -> Moving:
         """As `Physics.moving`."""
         self._system.gpu_fetch_rigid_dynamic_data()
-        return Moving(*self.joints(), self._loose[self._bodies])
+        self._system.gpu_fetch_articulation_qvel()
+        return Moving(self.joints(), self._dq[self._arms], self._loose[self._bodies])
 
     def aim(self, targets: Tensor) -> None:
         """As `Physics.aim`."""
@@ -79,11 +80,10 @@ class PhysxGpu:
         self._system.gpu_apply_articulation_qf()
         self._system.step()
 
-    def joints(self) -> tuple[Tensor, Tensor]:
+    def joints(self) -> Tensor:
         """As `Physics.joints`."""
         self._system.gpu_fetch_articulation_qpos()
-        self._system.gpu_fetch_articulation_qvel()
-        return self._q[self._arms], self._dq[self._arms]
+        return self._q[self._arms]
 
     def carried(self) -> Tensor:
         """As `Physics.carried`."""
@@ -129,12 +129,12 @@ def build(
     for i, at in enumerate(objects):
         scenes.append(sapien.Scene([system, *studio.systems()]))
         system.set_scene_offset(scenes[-1], [SPACING * (i % side - side // 2), SPACING * (i // side - side // 2), 0.0])
-        contents.append(scene.furnish(scenes[-1], spec, task, drives, at, lasting=True))
+        contents.append(scene.furnish(scenes[-1], spec, task, drives, at, lasting=True, joints=np.zeros(0)))
         studio.dress(scenes[-1], contents[-1])
     system.gpu_init()  # rows of the tensors are known from here on
     studio.open(system)
     arms = torch.tensor([c.arm.gpu_index for c in contents], device=device)
-    bodies = torch.tensor([[_body(entity).gpu_index for entity in c.objects] for c in contents], device=device)
+    bodies = torch.tensor([[_body(entity).gpu_index for entity in c.objects.values()] for c in contents], device=device)
     last = contents[0].arm.links[spec.dof].index
     return PhysxGpu(system, arms, bodies.long().reshape(count, -1), spec.dof, last, scenes)
 

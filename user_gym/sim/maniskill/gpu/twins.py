@@ -50,7 +50,6 @@ class GpuTwins:
         build: Callable[[F64], Physics],
     ) -> None:
         bodies.check(task)
-        bodies.check_whole(task)
         self.spec, self.count, self._device, self._build = spec, whole("count", count, 1), device, build
         self.names = tuple(b.name for b in task.bodies if b.mount != "tool")
         self._substeps, self._dt = substeps_of(task, control, dt), dt
@@ -64,6 +63,7 @@ class GpuTwins:
         wrist = spec.force_estimate is ForceEstimate.WRIST
         self._contact = WristContact(last, axes, device) if wrist else None
         self._most, self._weight = tensor(spec.tau_max, device), torch.zeros(count, spec.dof, device=device).double()
+        self._dq = torch.zeros_like(self._weight)  # rad/s of the arms' joints in the newest substep
         self._targets = np.zeros((count, spec.dof + self._fingers))  # rad, m of the joints' drives
         self._q_low, self._q_high = spec.q_min + spec.joint_margin, spec.q_max - spec.joint_margin
         self._stroke = spec.gripper.width / 2  # m of each finger
@@ -99,7 +99,7 @@ class GpuTwins:
         if self._friction is not None:
             most = [np.random.default_rng(int(seed)).uniform(*self.spec.friction, self.spec.dof) for seed in seeds]
             self._friction.begin(self._index(rows), np.stack(most), joints)
-        self._periods[rows], self._ready[rows] = 0, True
+        self._periods[rows], self._ready[rows], self._dq[self._index(rows)] = 0, True, 0.0
         still = torch.zeros(self.count, self.spec.dof + 6, device=self._device).double()
         self._measure(still[:, :-6], still[:, -6:], mask)
         return self._states()
@@ -110,9 +110,11 @@ class GpuTwins:
         physics = self._accept(commands, acting)
         others = self._index(np.flatnonzero(~acting))
         before, anchor = physics.moving() if len(others) else None, None if self._friction is None else self._friction.anchor
+        speeds = self._dq
         motors, wrench = self._advance(physics)
         if before is not None:
             physics.place(others, Moving(*(x[others] for x in before)))
+            self._dq[others] = speeds[others]
             if self._friction is not None and anchor is not None:
                 self._friction.anchor[others] = anchor[others]
         self._periods[acting] += 1
@@ -204,17 +206,19 @@ class GpuTwins:
         torque = total = torch.zeros_like(self._weight)
         if self._contact is not None:
             self._contact.begin(physics.tip())
-        q, dq = self._joints(physics)
+        q, dq = self._joints(physics), self._dq
         for _ in range(self._substeps):
             frames = self._chain.frames(q)
             if self._tcp_control:
                 torque = torch.clamp(self._law.torque(frames, self._chain.jacobian(frames), dq), -most, most)
             physics.step(torque if self._friction is None else torque + self._friction.torque(q))
-            q, dq = self._joints(physics)
+            before, q = q, self._joints(physics)
+            dq = (q - before) / self._dt
             if self._contact is not None:
                 self._contact.add(physics.carried(), frames)
             else:
                 total = total + self._motors(q, dq, torque)
+        self._dq = dq
         frames = self._chain.frames(q)
         if self._contact is not None:
             wrench = self._contact.mean(physics.tip(), frames.points[:, -1], self._substeps * self._dt)
@@ -222,10 +226,9 @@ class GpuTwins:
             wrench = torch.linalg.solve(self._chain.jacobian(frames).mT, -total / self._substeps)
         return self._motors(q, dq, torque), wrench
 
-    def _joints(self, physics: Physics) -> tuple[Tensor, Tensor]:
-        """Positions and speeds (n, dof) rad, rad/s of the arms' joints now."""
-        q, dq = physics.joints()
-        return q[:, : self.spec.dof].double(), dq[:, : self.spec.dof].double()
+    def _joints(self, physics: Physics) -> Tensor:
+        """Positions (n, dof) rad of the arms' joints now. Their speeds are those of the way made, as on the CPU."""
+        return physics.joints()[:, : self.spec.dof].double()
 
     def _motors(self, q: Tensor, dq: Tensor, torque: Tensor) -> Tensor:
         """Torques (n, dof) N m of the motors, without gravity's share; a null-space spring is none of theirs."""
@@ -237,7 +240,7 @@ class GpuTwins:
     def _measure(self, motors: Tensor, wrench: Tensor, fresh: Bool) -> None:
         """Bring what is known of the arms `fresh` (n,) to the host, in one copy."""
         dof, moving = self.spec.dof, self._built().moving()
-        q, dq = moving.q.double(), moving.dq[:, :dof].double()
+        q, dq = moving.q.double(), self._dq
         frames = self._chain.frames(q[:, :dof])
         self._weight = self._chain.weight(frames)
         velocity = (self._chain.jacobian(frames) @ dq[:, :, None])[..., 0]

@@ -51,9 +51,9 @@ def dress(place: Any, contents: scene.Contents, spec: RobotSpec, task: Task) -> 
     place.set_ambient_light([1.0] * 3)  # those shaders were seen to ignore lights that have a direction
     table = next(entity for entity in place.entities if entity.name == "table")
     _wear(table, [_box((1.0, 1.0, 0.1), _at(0.0, 0.0, -0.1), TABLE)])
-    stand = [body for body in task.bodies if body.mount != "tool"]
-    for entity, body in zip(contents.objects, stand, strict=True):
-        _wear(entity, _shapes(body, pose.IDENTITY))
+    for body in task.bodies:
+        if body.mount != "tool":
+            _wear(contents.objects[body.name], _shapes(body, pose.IDENTITY))
     for i, link in enumerate(contents.arm.links[: spec.dof + 1]):
         _wear(link.entity, [*_drawn(partial(looks.dress, spec=spec, link=i), pose.IDENTITY), *_hand(spec, task, i)])
     for link in contents.arm.links[spec.dof + 1 :]:
@@ -79,7 +79,7 @@ def camera(place: Any, contents: scene.Contents, spec: RobotSpec, wanted: Camera
 
 def moving(contents: scene.Contents) -> list[Any]:
     """Bodies that PhysX moves and that are seen, as components."""
-    objects = [entity.find_component_by_type(physx.PhysxRigidDynamicComponent) for entity in contents.objects]
+    objects = [entity.find_component_by_type(physx.PhysxRigidDynamicComponent) for entity in contents.objects.values()]
     return [*objects, *contents.arm.links]
 
 
