@@ -93,6 +93,15 @@ def test_damping_bounds_the_speed_of_what_is_pushed_however_much_it_is(damping) 
     assert away[:3] == pytest.approx([after, 0.0, 0.0], abs=1e-5)
 
 
+def test_what_nothing_slows_turns_on() -> None:
+    joint = Joint("hinge", np.array([0.0, 0.0, 1.0]), -1.0, 1000.0)
+    wheel = Hinge(Body("wheel", "box", BOX, joint=joint), 0.0)
+    began = wheel.push(0.01, 0.5)
+    after, later = wheel.push(0.0, 1.0), wheel.push(0.0, 1.0)
+    assert after - began > 1.0
+    assert later - after == pytest.approx(after - began, rel=1e-4)
+
+
 def test_friction_holds_a_slide_against_its_weight() -> None:
     down = replace(drawer(friction=2.0), joint=Joint("slide", np.array([0.0, 0.0, -1.0]), 0.0, 1.0, friction=2.0))
     assert Hinge(down, 0.3).push(0.0, 5.0) == pytest.approx(0.3, abs=1e-4)
@@ -161,8 +170,9 @@ def shelves(task, objects, joints):
     arm = registry.load("franka-fr3", "maniskill")(FR3, task, "tcp").robot
     arm.connect()
     start = task.start(np.random.default_rng(0))
-    arm.reset(replace(start, objects=np.concatenate([start.objects, objects]), joints=np.asarray(joints)))
-    objects[:] = np.nan  # whoever gave them may use them again
+    start = replace(start, objects=np.concatenate([start.objects, objects]), joints=np.asarray(joints))
+    arm.reset(start)
+    start.objects[:] = np.nan  # whoever gave them may use them again
     for _ in range(10):
         arm.exchange(Command(0.0, tcp=start.tcp))
     return arm.observe()
