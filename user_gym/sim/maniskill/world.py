@@ -95,7 +95,7 @@ class World:
         Speeds are those of the way made in the newest substep. PhysX's solver TGS tells others where a drive damps: of an
         ARX's wrist that turned with 0.58 rad/s it said 0.003, and its motors then seemed to press with 3 N m.
         """
-        return self._q, self._dq
+        return self._q.copy(), self._dq.copy()
 
     def carried(self) -> F64:
         """What the last joint did to the last link in the newest substep, friction and inertia included.
