@@ -134,11 +134,16 @@ def test_a_robot_in_a_reflex_is_connected_all_the_same():
     assert driver.opened == 1
 
 
-def test_a_reflex_that_stays_takes_a_person(driver, monkeypatch):
+@pytest.mark.parametrize(
+    ("mode", "error", "says", "cleared"),
+    [("Reflex", RobotFault, "cannot recover from its reflex by itself", 1), ("UserStopped", Halted, "release the button", 0)],
+)
+def test_a_fault_that_stays_takes_a_person(driver, monkeypatch, mode, error, says, cleared):
     monkeypatch.setattr("user_gym.real.franka.driver._RECOVERED", 0.05)
-    driver.modes = ["Reflex"]
-    with pytest.raises(RobotFault, match="cannot recover from its reflex by itself"):
+    driver.modes = [mode]
+    with pytest.raises(error, match=says):
         driver.recover()
+    assert driver.cleared == cleared
 
 
 def test_a_state_from_before_the_button_was_released_halts_nobody(driver):
@@ -151,14 +156,6 @@ def test_a_reflex_from_under_the_button_is_cleared_once_it_is_released(driver):
     driver.modes = ["UserStopped", "Reflex", "Reflex", "Idle"]
     driver.recover()
     assert driver.cleared == 1
-
-
-def test_a_button_that_stays_pressed_takes_a_person(driver, monkeypatch):
-    monkeypatch.setattr("user_gym.real.franka.driver._RECOVERED", 0.05)
-    driver.modes = ["UserStopped"]
-    with pytest.raises(Halted, match="release the button"):
-        driver.recover()
-    assert driver.cleared == 0
 
 
 def test_one_recovery_is_enough_for_a_lost_link_and_the_reflex_that_it_caused(driver):

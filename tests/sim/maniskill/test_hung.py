@@ -39,15 +39,15 @@ class Hinge:
 
     def push(self, effort: float, seconds: float, along: float = 0.0) -> float:
         """Push by N m or N, and by `along` N the lead of a screw; the joint's value afterwards."""
-        arm = self.hung.arm
+        joints = self.hung.articulation
         for _ in range(round(seconds / self._system.timestep)):
             self.hung.prepare()
-            pushed = np.array(arm.qf)
+            pushed = np.array(joints.qf)
             pushed[0] += along
             pushed[-1] += effort
-            arm.set_qf(pushed)
+            joints.set_qf(pushed)
             self._system.step()
-        return float(arm.qpos[-1])
+        return float(joints.qpos[-1])
 
 
 def lid() -> Body:

@@ -36,7 +36,7 @@ class Hung:
         number: of this body among those that hang, less than `bodies.MOST`.
 
     Attributes:
-        arm: sapien's articulation; its last active joint is the body's, the one before it a screw's slide.
+        articulation: sapien's; its last active joint is the body's, the one before it a screw's slide.
     """
 
     def __init__(self, place: Any, body: Body, carrier: Any, at: F64, value: float, number: int) -> None:
@@ -62,26 +62,26 @@ class Hung:
                 shape.set_collision_groups([kind, meets, apart | 1 << number, own_scene])
         for each in entities:
             place.add_entity(each)
-        self.arm = base.articulation
-        self.arm.root_pose = bodies.frame(at)
-        *self._lead, own = self.arm.active_joints
+        self.articulation = base.articulation
+        self.articulation.root_pose = bodies.frame(at)
+        *self._lead, own = self.articulation.active_joints
         # Damping's torque is explicit; with this it does what an implicit one does, which no damping makes unstable.
         own.armature = [ARMATURE[joint.kind] + joint.damping * self._dt]
         own.set_drive_properties(0.0, BRAKE, joint.friction)
         for lead in self._lead:
             lead.set_drive_properties(*THREAD)
-        self.arm.qpos = np.array([self._along * value] * len(self._lead) + [value], np.float32)
-        self._value = float(self.arm.qpos[-1])
+        self.articulation.qpos = np.array([self._along * value] * len(self._lead) + [value], np.float32)
+        self._value = float(self.articulation.qpos[-1])
         self._effort = np.zeros(1 + len(self._lead), np.float32)
 
     def prepare(self) -> None:
         """What acts in the next substep."""
-        joint, before, self._value = self._joint, self._value, float(self.arm.qpos[-1])
+        joint, before, self._value = self._joint, self._value, float(self.articulation.qpos[-1])
         effort = -joint.damping * (self._value - before) / self._dt  # PhysX tells another speed, as of the arm's joints
         if joint.seat is not None:
             effort -= joint.seat_stiffness * max(self._value - joint.seat, 0.0)
         self._effort[-1] = effort
-        self.arm.set_qf(self._effort)
+        self.articulation.set_qf(self._effort)
         for lead in self._lead:
             lead.set_drive_target(self._along * self._value)
 
